@@ -1,0 +1,220 @@
+"""What kinds of reading there are.
+
+A kind is one class: its fields with their units and bounds, and its table. The HTTP endpoint, the topic, the table, the
+validation, the schemas and the WebSocket message follow from it; nothing else names a kind.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
+
+from sensorflow.errors import FieldError, RejectedError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SENSOR_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+KIND_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
+FIELD_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+MAX_TELEMETRY_FIELDS = 64
+# Keys of a reading that are not its values, in the payload, the table, the 201 answer or the WebSocket message.
+RESERVED_FIELDS = frozenset(
+    {"client_ip", "date_recorded", "id", "kind", "sensor_id", "time", "time_recorded", "timestamp"}
+)
+
+SensorId = Annotated[str, Field(pattern=SENSOR_ID_PATTERN, description="Letters, digits, '.', '_', '-'; 1 to 64.")]
+# Strings end up in line protocol, in SQL results and on terminals; a control character has no business in any of them.
+Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def measure(unit: str, *, ge: float | None = None, le: float | None = None) -> Any:
+    """A number with its unit and the bounds outside of which it is rejected, both inclusive."""
+    return Field(ge=ge, le=le, json_schema_extra={"unit": unit})
+
+
+class Kind(BaseModel):
+    """The base of all kinds: what every payload may carry beside its values.
+
+    A subclass names its ``kind`` (default: the class's name in snake case) and its ``table`` (default: the kind) and
+    declares fields of type ``float``, ``bool`` or ``Text`` (or one of these ``| None``); numbers are stored as floats.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    kind: ClassVar[str]
+    table: ClassVar[str]
+    value_names: ClassVar[tuple[str, ...]]
+
+    sensor_id: SensorId | None = None
+    time: int | float | str | None = Field(
+        default=None, description="RFC 3339 with offset, or seconds, ms, us or ns since 1970, told apart by magnitude."
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the class its kind and table where it names none."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "kind" not in cls.__dict__:
+            cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        if "table" not in cls.__dict__:
+            cls.table = cls.kind
+        cls.value_names = tuple(name for name in cls.model_fields if name not in Kind.model_fields)
+
+    def values(self) -> dict[str, float | bool | str]:
+        """The fields that were measured, in the order of their declaration; those that are None are left out."""
+        declared = {name: self.__dict__[name] for name in type(self).value_names if self.__dict__[name] is not None}
+        return declared | self.__pydantic_extra__ if self.__pydantic_extra__ else declared
+
+
+class TemperatureReading(Kind):
+    """A climate sensor's reading."""
+
+    table = "sensor_readings"
+
+    temperature: float = measure("°C", ge=-100, le=1000)
+    humidity: float = measure("%", ge=0, le=100)
+    pressure: float = measure("hPa", ge=0, le=2000)
+
+
+class Telemetry(Kind):
+    """Any flat object of numbers, booleans and short strings."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Annotated[str, Field(pattern=FIELD_PATTERN)], float | bool | Text]
+
+    @model_validator(mode="after")
+    def _has_usable_fields(self) -> Telemetry:
+        count = len(self.__pydantic_extra__)
+        if not 1 <= count <= MAX_TELEMETRY_FIELDS:
+            raise ValueError(f"{count} fields, at least 1 and at most {MAX_TELEMETRY_FIELDS}")
+        if reserved := RESERVED_FIELDS & self.__pydantic_extra__.keys():
+            raise ValueError(f"{sorted(reserved)} cannot be names of fields: SensorFlow uses them itself")
+        return self
+
+
+Kinds = Mapping[str, type[Kind]]
+
+
+def load_kinds(modules: Iterable[str] = ()) -> Kinds:
+    """All kinds: the shipped ones and those of the user's modules, by name.
+
+    Args:
+        modules: Dotted names, or paths that end in ``.py``.
+
+    Raises:
+        ValueError: A module cannot be found, or a kind in it is unusable; the message says which and why.
+    """
+    kinds: dict[str, type[Kind]] = {kind.kind: kind for kind in (TemperatureReading, Telemetry)}
+    for module in map(_import, modules):
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Kind) and value.__module__ == module.__name__:
+                _check_usable(value, kinds)
+                kinds[value.kind] = value
+    return kinds
+
+
+def parse_one(kind: type[Kind], body: bytes) -> Kind:
+    """A payload that is one JSON object.
+
+    Raises:
+        RejectedError: ``bad_json`` or ``bad_reading``.
+    """
+    try:
+        reading = kind.model_validate_json(body)
+    except ValidationError as error:
+        raise _rejected(error) from None
+    _check_text(reading)
+    return reading
+
+
+def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
+    """A payload that is one JSON object or an array of them; a bad element costs nothing but itself.
+
+    Raises:
+        RejectedError: ``bad_json`` or ``bad_reading``, where there is no element to tell apart.
+    """
+    if not body.lstrip().startswith(b"["):
+        return [parse_one(kind, body)]
+    try:
+        elements = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise RejectedError("bad_json", FieldError("", str(error))) from None
+    if not elements:
+        raise RejectedError("bad_reading", FieldError("", "an empty array, at least 1 reading"))
+    return [_parse_element(kind, element) for element in elements]
+
+
+def _parse_element(kind: type[Kind], element: object) -> Kind | RejectedError:
+    try:
+        reading = kind.model_validate(element)
+        _check_text(reading)
+    except ValidationError as error:
+        return _rejected(error)
+    except RejectedError as error:
+        return error
+    return reading
+
+
+def _check_text(reading: Kind) -> None:
+    """Hold for every kind, a user's too, what the lines of the spool rely on."""
+    for name, value in reading:
+        if isinstance(value, str) and _CONTROL.search(value):
+            raise RejectedError("bad_reading", FieldError(name, f"control character in {value!r:.80}"))
+
+
+def _rejected(error: ValidationError) -> RejectedError:
+    details = error.errors(include_url=False, include_context=False)
+    if details[0]["type"] == "json_invalid":
+        return RejectedError("bad_json", FieldError("", details[0]["msg"]))
+    by_field: dict[str, list[str]] = {}
+    inputs: dict[str, object] = {}
+    for detail in details:
+        field = str(detail["loc"][0]) if detail["loc"] else ""
+        by_field.setdefault(field, []).append(detail["msg"])
+        inputs[field] = detail["input"]
+    return RejectedError(
+        "bad_reading", *(FieldError(field, _sentence(msgs, inputs[field])) for field, msgs in by_field.items())
+    )
+
+
+def _sentence(messages: list[str], value: object) -> str:
+    text = " or ".join(dict.fromkeys(messages))
+    return text if isinstance(value, dict | bytes) else f"{text}, got {value!r:.80}"
+
+
+def _import(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(f"KINDS: cannot import {name!r}: {error}") from error
+    path = Path(name)
+    spec = importlib.util.spec_from_file_location(f"sensorflow_kinds_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ValueError(f"KINDS: no file {name!r}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # pydantic resolves annotations through it
+    spec.loader.exec_module(module)
+    return module
+
+
+def _check_usable(kind: type[Kind], known: Kinds) -> None:
+    origin = f"{kind.__module__}.{kind.__name__}"
+    if not re.fullmatch(KIND_PATTERN, kind.kind) or not re.fullmatch(KIND_PATTERN, kind.table):
+        raise ValueError(f"{origin}: kind {kind.kind!r} and table {kind.table!r} must match {KIND_PATTERN}")
+    if twin := next((other for other in known.values() if kind.kind == other.kind or kind.table == other.table), None):
+        raise ValueError(f"{origin}: kind {kind.kind!r} or table {kind.table!r} is already {twin.__name__}'s")
+    for name in kind.value_names:
+        if name in RESERVED_FIELDS or not re.fullmatch(FIELD_PATTERN, name):
+            raise ValueError(f"{origin}: a field cannot be called {name!r}")

@@ -1,0 +1,238 @@
+"""Settings: environment over ``.env`` over what ``sensorflow up`` keeps in ``DATA_DIR/sensorflow.env`` over defaults.
+
+Each service has its own frozen model and reads it once, in its ``__main__``. Every secret ``NAME`` may also be given as
+``NAME_FILE``, the path of a file that holds it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+MIN_SECRET_LENGTH = 16
+_PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your", "todo", "xxx")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _strong(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if len(text) < MIN_SECRET_LENGTH:
+        raise ValueError(f"{len(text)} characters, at least {MIN_SECRET_LENGTH}")
+    if len(set(text)) < 6 or any(word in text.lower() for word in _PLACEHOLDERS):
+        raise ValueError("looks like a placeholder; leave it out and `sensorflow init` makes a strong one")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_strong)]
+
+
+class Common(BaseModel):
+    """What every process reads."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data_dir: Path = Path("data")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    kinds: str = Field(default="", description="Modules with more kinds, separated by commas.")
+
+    @property
+    def kind_modules(self) -> list[str]:
+        """``kinds`` as a list."""
+        return [name.strip() for name in self.kinds.split(",") if name.strip()]
+
+
+class Mqtt(BaseModel):
+    """How a service reaches the broker."""
+
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: Port = 1883
+    mqtt_username: str = ""
+    mqtt_password: Secret
+    mqtt_tls: bool = False
+    mqtt_ca_file: Path | None = None
+    mqtt_keepalive_s: int = Field(default=15, ge=2, le=120)
+
+    @property
+    def stable_client_id(self) -> str:
+        """The same at every start, and not to be guessed: who knows it could take the session over (docs/decisions)."""
+        digest = hashlib.sha256(self.mqtt_password.get_secret_value().encode()).hexdigest()
+        return f"{self.mqtt_username}-{digest[:16]}"
+
+
+class Influx(BaseModel):
+    """How a service reaches the store, ours or InfluxDB 3."""
+
+    influx_host: str = "http://127.0.0.1:8181"
+    influx_token: Secret
+    influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+
+
+class BridgeSettings(Common, Mqtt, Influx):
+    """The bridge."""
+
+    mqtt_username: str = "bridge"
+    spool_max_bytes: int = Field(default=4 * 2**30, ge=2**20)
+    replay_window_s: float = Field(default=300, ge=0, le=86400)
+    max_past_days: float = Field(default=400, gt=0)
+    max_future_s: float = Field(default=600, ge=0)
+
+
+class HttpApiSettings(Common, Mqtt, Influx):
+    """The HTTP API and the WebSocket gateway that it mounts."""
+
+    mqtt_username: str = "http_api"
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8000
+    api_key: Secret
+    api_key_ws: Secret
+    max_ws_connections_per_key: int = Field(default=100, ge=1, le=10_000)
+    receipt_timeout_s: float = Field(default=2.0, gt=0, le=30)
+    max_past_days: float = Field(default=400, gt=0)
+    max_future_s: float = Field(default=600, ge=0)
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("not an IANA time zone such as Europe/Lisbon") from None
+        return name
+
+    @field_validator("api_key_ws")
+    @classmethod
+    def _differs(cls, key: SecretStr, info: Any) -> SecretStr:
+        if info.data.get("api_key") == key:
+            raise ValueError("the same as API_KEY; browsers would hold the key that writes")
+        return key
+
+
+class StoreSettings(Common):
+    """The embedded store."""
+
+    influx_token: Secret
+    influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    store_host: str = "127.0.0.1"
+    influx_port: Port = 8181
+    store_retention_days: float | None = Field(default=None, gt=0)
+    store_query_timeout_s: float = Field(default=30, gt=0)
+    store_query_max_rows: int = Field(default=1_000_000, ge=1)
+    store_memory_limit: str = Field(default="512MB", pattern=r"^[0-9]+(MB|GB)$")
+
+
+class UpSettings(Common):
+    """``sensorflow up`` and ``init``: ports, and the secrets that are made where they are not given."""
+
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8000
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: Port = 1883
+    influx_port: Port = 8181
+    influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    api_key: Secret | None = None
+    api_key_ws: Secret | None = None
+    influx_token: Secret | None = None
+    mqtt_device_password: Secret | None = None
+    mqtt_password_bridge: Secret | None = None
+    mqtt_password_http_api: Secret | None = None
+    mqtt_password_operator: Secret | None = None
+
+
+class ToolSettings(Common, Mqtt, Influx):
+    """The commands that talk to a running system: replay, simulate, watch, query, dead-letters."""
+
+    mqtt_username: str = "operator"
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8000
+    api_key: Secret
+    mqtt_device_password: Secret
+
+
+EVERY_SETTING = frozenset(
+    name.upper()
+    for model in (BridgeSettings, HttpApiSettings, StoreSettings, UpSettings, ToolSettings)
+    for name in model.model_fields
+)
+
+SECRETS = frozenset(
+    name for name in EVERY_SETTING if name.startswith("API_KEY") or "PASSWORD" in name or "TOKEN" in name
+)
+
+Model = TypeVar("Model", bound=Common)
+
+
+def read(model: type[Model], **overrides: Any) -> Model:
+    """The settings of one service; ``overrides`` (the command line's) win over all.
+
+    Raises:
+        SystemExit: A setting is wrong, missing or unknown; the message names it, its value and what would be right.
+    """
+    given = {name: str(value) for name, value in overrides.items() if value is not None}
+    try:
+        environment = {name.lower(): value for name, value in _environment(given.get("data_dir")).items()}
+        return model.model_validate(_own_password(model, environment) | given)
+    except ValidationError as error:
+        sys.exit("\n".join(map(_explain, error.errors(include_url=False))))
+    except (ValueError, OSError) as error:
+        sys.exit(f"settings: {error}")
+
+
+def kept_file(data_dir: Path) -> Path:
+    """Where ``sensorflow up`` keeps the secrets it made and the ports it used last (mode 0600)."""
+    return data_dir / "sensorflow.env"
+
+
+def _own_password(model: type[Common], values: dict[str, str]) -> dict[str, str]:
+    """Where one file holds the passwords of all services, take the one of this service's user."""
+    if "mqtt_password" in values or "mqtt_username" not in model.model_fields:
+        return values
+    user = values.get("mqtt_username", model.model_fields["mqtt_username"].default)
+    password = values.get(f"mqtt_password_{user}")
+    return values | {"mqtt_password": password} if password else values
+
+
+def _environment(data_dir: str | None) -> dict[str, str]:
+    dotenv = _read_env_file(Path(".env"))
+    if unknown := sorted(name for name in dotenv if not _is_setting(name)):
+        close = difflib.get_close_matches(unknown[0], EVERY_SETTING, 1)
+        raise ValueError(f".env: unknown setting {unknown[0]}" + (f"; did you mean {close[0]}?" if close else ""))
+    above = dotenv | {name: value for name, value in os.environ.items() if _is_setting(name)}
+    kept = _read_env_file(kept_file(Path(data_dir or above.get("DATA_DIR", "data"))))
+    return _with_files(kept) | _with_files(above)
+
+
+def _is_setting(name: str) -> bool:
+    return name in EVERY_SETTING or name.removesuffix("_FILE") in EVERY_SETTING
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(path).items() if value} if path.is_file() else {}
+
+
+def _with_files(values: dict[str, str]) -> dict[str, str]:
+    """Replace each ``NAME_FILE`` by ``NAME`` with what the file holds; an empty value is as good as none."""
+    read_from_files = {
+        name.removesuffix("_FILE"): Path(value).read_text().strip()
+        for name, value in values.items()
+        if name.endswith("_FILE") and name not in EVERY_SETTING and value
+    }
+    return {name: value for name, value in values.items() if value} | read_from_files
+
+
+def _explain(error: Any) -> str:
+    name = ".".join(map(str, error["loc"])).upper()
+    if error["type"] == "missing":
+        return f"{name}: missing; set it in the environment or .env, or run `sensorflow init`"
+    value = "" if "secret" in str(type(error["input"])).lower() or name in SECRETS else f", got {error['input']!r}"
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}{value}"
