@@ -1,0 +1,148 @@
+"""The store's client: ``influxdb3-python`` behind our own errors. Works against InfluxDB 3 and the embedded store.
+
+Every call blocks and has a deadline; asyncio code calls it in a thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+import urllib3
+from influxdb_client_3 import (
+    InfluxDBClient3,
+    InfluxDBError,
+    WriteOptions,
+    WritePrecision,
+    WriteType,
+    write_client_options,
+)
+from influxdb_client_3.exceptions import InfluxDB3ClientQueryError, InfluxDBPartialWriteError
+
+from sensorflow.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What the store says about the request itself. Everything else (401 and 403 too: a token can be put right) is retried.
+_HOPELESS = frozenset({400, 404, 405, 413, 415, 422})
+
+
+class PartialWriteError(PermanentError):
+    """The store kept the good lines and rejected these.
+
+    Args:
+        lines: Number of the line, counted from 1, and the store's reason.
+    """
+
+    def __init__(self, lines: list[tuple[int, str]]) -> None:
+        super().__init__(f"{len(lines)} lines rejected, the first: {lines[0][1]}")
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Who answered: ``process_id`` changes when the store was restarted."""
+
+    version: str
+    process_id: str | None
+
+
+class Influx:
+    """One database of one store.
+
+    Args:
+        host: URL, e.g. ``http://127.0.0.1:8181``.
+        timeout_s: Deadline of every call.
+    """
+
+    def __init__(self, host: str, token: str, database: str, *, timeout_s: float = 10) -> None:
+        # All in WriteOptions: the client ignores its own keyword arguments beside them. v3 because the v2 API tells
+        # nothing about single lines; write synchronously because batching mode drops data after its retries.
+        options = WriteOptions(
+            write_type=WriteType.synchronous,
+            write_precision=WritePrecision.US,
+            use_v2_api=False,
+            timeout=int(timeout_s * 1000),
+        )
+        self._timeout_s = timeout_s
+        self._client = InfluxDBClient3(
+            host=host,
+            token=token,
+            database=database,
+            write_client_options=write_client_options(write_options=options),
+            query_timeout=int(timeout_s * 1000),
+        )
+        self._http = urllib3.PoolManager(timeout=timeout_s, retries=False)
+        self._url = host.rstrip("/")
+        self._authorization = {"Authorization": f"Bearer {token}"}
+
+    def write(self, lines: bytes) -> None:
+        """Write line protocol with times in microseconds; returns when the store has it.
+
+        Raises:
+            PartialWriteError: Some lines were rejected, the others are stored.
+            PermanentError: The request will never be accepted.
+            TransientError: Not now: nothing, or anything, of it may be stored.
+        """
+        try:
+            self._client.write(lines)
+        except InfluxDBPartialWriteError as error:
+            raise PartialWriteError([(line.line_number, line.error_message) for line in error.line_errors]) from error
+        except InfluxDBError as error:
+            status = getattr(error, "status", None)
+            kind = PermanentError if status in _HOPELESS else TransientError
+            raise kind(f"store answered {status}: {getattr(error, 'message', error)!s:.200}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise TransientError(f"store unreachable: {_brief(error)}") from error
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one SQL query.
+
+        Raises:
+            PermanentError: The store refuses the query as it is.
+            TransientError: The store is away or too slow.
+        """
+        try:
+            return self._client.query(sql, language="sql", mode="all", query_parameters=dict(parameters or {}))
+        except InfluxDB3ClientQueryError as error:
+            cause = error.__context__
+            refused = isinstance(cause, pa.ArrowInvalid | pa.ArrowKeyError)
+            raise (PermanentError if refused else TransientError)(_first_line(cause or error)) from error
+        except (pa.ArrowException, OSError) as error:
+            raise TransientError(_first_line(error)) from error
+
+    def ping(self) -> Ping:
+        """Ask whether the store is there.
+
+        Raises:
+            TransientError: It is not.
+        """
+        try:
+            answer = self._http.request("GET", f"{self._url}/ping", headers=self._authorization)
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"store unreachable: {_brief(error)}") from error
+        if answer.status != 200:
+            raise TransientError(f"store answered {answer.status} to /ping")
+        body = orjson.loads(answer.data or b"{}")
+        return Ping(body.get("version", "unknown"), body.get("process_id"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self._http.clear()
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error!s:.160}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (
+        str(error)
+        .partition("\n")[0]
+        .partition(". Detail:")[0]
+        .removesuffix(". gRPC client debug context: UNKNOWN")[:300]
+    )
