@@ -1,0 +1,1 @@
+"""``sensorflow up``: all of SensorFlow as child processes of one supervisor."""
