@@ -25,8 +25,7 @@ _SALT_BYTES = 12
 def password_file(passwords: Mapping[str, str], known: str = "") -> str:
     """Mosquitto's password file, one ``user:$7$iterations$salt$hash`` a line: PBKDF2 with HMAC-SHA512.
 
-    Args:
-        known: The file as it is; its users that are not in ``passwords`` stay.
+    ``known`` is the file as it is; its users that are not in ``passwords`` stay.
     """
     others = [line for line in known.splitlines() if line and line.partition(":")[0] not in passwords]
     return "".join(f"{line}\n" for line in [*map(_password_line, passwords.items()), *others])

@@ -1,7 +1,5 @@
 """A real Mosquitto with the shipped configuration and access rules, for tests."""
 
-from __future__ import annotations
-
 import signal
 import socket
 import subprocess

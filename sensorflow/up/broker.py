@@ -1,4 +1,4 @@
-"""The Mosquitto that ``sensorflow up`` starts: the shipped configuration, and beside it what differs from place to place.
+"""The Mosquitto that ``sensorflow up`` starts: the shipped configuration, and beside it what differs by place.
 
 Mosquitto is started in its own directory, to which all paths of ``mosquitto.conf`` are relative.
 """
