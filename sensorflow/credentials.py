@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sensorflow.settings import CompleteSettings, UpSettings, kept_file, read_env_file
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,6 +22,51 @@ if TYPE_CHECKING:
 # random bits, which no number of guesses reaches.
 _ITERATIONS = 101
 _SALT_BYTES = 12
+
+
+_KEPT_NOTE = "# Made by `sensorflow up` or `init`; the environment and .env win over it. Keep it secret, and keep it.\n"
+
+
+def complete(settings: UpSettings) -> CompleteSettings:
+    """Make and keep each secret that was not given; keep where the parts listen. The next start and the tools read it."""
+    made = {name: _make(name) for name in CompleteSettings.model_fields if getattr(settings, name) is None}
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = kept_file(settings.data_dir)
+    lines = read_env_file(kept) | {name.upper(): value for name, value in made.items()} | _addresses(settings)
+    write_private(kept, _KEPT_NOTE + "".join(f"{name}={value}\n" for name, value in sorted(lines.items())))
+    return CompleteSettings.model_validate(settings.model_dump() | made)
+
+
+def _make(name: str) -> str:
+    # Hexadecimal: 128 bits that need no quoting anywhere, and can by no chance spell "secret" or "todo".
+    return f"apiv3_{secrets.token_hex(32)}" if name == "influx_token" else secrets.token_hex(16)
+
+
+def _addresses(settings: UpSettings) -> dict[str, str]:
+    return {
+        "HTTP_HOST": reachable(settings.http_host),
+        "HTTP_PORT": str(settings.http_port),
+        "INFLUX_DATABASE": settings.influx_database,
+        "INFLUX_HOST": influx_url(settings),
+        "INFLUX_PORT": str(settings.influx_port),
+        "MQTT_HOST": reachable(settings.mqtt_host),
+        "MQTT_PORT": str(settings.mqtt_port),
+    }
+
+
+def influx_url(settings: UpSettings) -> str:
+    """Where this machine reaches the embedded store."""
+    return f"http://{bracketed(reachable(settings.store_host))}:{settings.influx_port}"
+
+
+def reachable(host: str) -> str:
+    """Where this machine reaches what listens on ``host``; that it listens to everybody must be asked for each time."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # no address to listen on: a key
+
+
+def bracketed(host: str) -> str:
+    """``host`` as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def password_file(passwords: Mapping[str, str], known: str = "") -> str:

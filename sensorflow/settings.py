@@ -15,7 +15,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 MIN_SECRET_LENGTH = 16
 _PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your", "todo", "xxx")
@@ -32,7 +41,14 @@ def _strong(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _differs(key: SecretStr, info: ValidationInfo) -> SecretStr:
+    if info.data.get("api_key") == key:
+        raise ValueError("the same as API_KEY; browsers would hold the key that writes")
+    return key
+
+
 Secret = Annotated[SecretStr, AfterValidator(_strong)]
+WsSecret = Annotated[Secret, AfterValidator(_differs)]
 
 
 class Common(BaseModel):
@@ -94,7 +110,7 @@ class HttpApiSettings(Common, Mqtt, Influx):
     http_host: str = "127.0.0.1"
     http_port: Port = 8000
     api_key: Secret
-    api_key_ws: Secret
+    api_key_ws: WsSecret
     max_ws_connections_per_key: int = Field(default=100, ge=1, le=10_000)
     receipt_timeout_s: float = Field(default=2.0, gt=0, le=30)
     max_past_days: float = Field(default=400, gt=0)
@@ -109,13 +125,6 @@ class HttpApiSettings(Common, Mqtt, Influx):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError("not an IANA time zone such as Europe/Lisbon") from None
         return name
-
-    @field_validator("api_key_ws")
-    @classmethod
-    def _differs(cls, key: SecretStr, info: Any) -> SecretStr:
-        if info.data.get("api_key") == key:
-            raise ValueError("the same as API_KEY; browsers would hold the key that writes")
-        return key
 
 
 class StoreSettings(Common):
@@ -138,15 +147,28 @@ class UpSettings(Common):
     http_port: Port = 8000
     mqtt_host: str = "127.0.0.1"
     mqtt_port: Port = 1883
+    store_host: str = "127.0.0.1"
     influx_port: Port = 8181
     influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     api_key: Secret | None = None
-    api_key_ws: Secret | None = None
+    api_key_ws: WsSecret | None = None
     influx_token: Secret | None = None
     mqtt_device_password: Secret | None = None
     mqtt_password_bridge: Secret | None = None
     mqtt_password_http_api: Secret | None = None
     mqtt_password_operator: Secret | None = None
+
+
+class CompleteSettings(UpSettings):
+    """The same once ``sensorflow.credentials`` has made what was not given."""
+
+    api_key: Secret
+    api_key_ws: WsSecret
+    influx_token: Secret
+    mqtt_device_password: Secret
+    mqtt_password_bridge: Secret
+    mqtt_password_http_api: Secret
+    mqtt_password_operator: Secret
 
 
 class ToolSettings(Common, Mqtt, Influx):
@@ -203,20 +225,22 @@ def _own_password(model: type[Common], values: dict[str, str]) -> dict[str, str]
 
 
 def _environment(data_dir: str | None) -> dict[str, str]:
-    dotenv = _read_env_file(Path(".env"))
-    if unknown := sorted(name for name in dotenv if not _is_setting(name)):
+    dotenv = read_env_file(Path(".env"))
+    if unknown := sorted(name for name in dotenv if not is_setting(name)):
         close = difflib.get_close_matches(unknown[0], EVERY_SETTING, 1)
         raise ValueError(f".env: unknown setting {unknown[0]}" + (f"; did you mean {close[0]}?" if close else ""))
-    above = dotenv | {name: value for name, value in os.environ.items() if _is_setting(name)}
-    kept = _read_env_file(kept_file(Path(data_dir or above.get("DATA_DIR", "data"))))
-    return _with_files(kept) | _with_files(above)
+    above = _with_files(dotenv) | _with_files({name: value for name, value in os.environ.items() if is_setting(name)})
+    kept = read_env_file(kept_file(Path(data_dir or above.get("DATA_DIR", "data"))))
+    return kept | above
 
 
-def _is_setting(name: str) -> bool:
+def is_setting(name: str) -> bool:
+    """Whether ``name`` is a setting of some service, or such a name with ``_FILE``."""
     return name in EVERY_SETTING or name.removesuffix("_FILE") in EVERY_SETTING
 
 
-def _read_env_file(path: Path) -> dict[str, str]:
+def read_env_file(path: Path) -> dict[str, str]:
+    """The names and values of a file like ``.env``, without the empty ones; of a missing file, none."""
     return {name: value for name, value in dotenv_values(path).items() if value} if path.is_file() else {}
 
 

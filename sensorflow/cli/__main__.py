@@ -1,0 +1,5 @@
+"""``python -m sensorflow.cli``."""
+
+from sensorflow.cli import app
+
+app()
