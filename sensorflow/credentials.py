@@ -28,7 +28,7 @@ _KEPT_NOTE = "# Made by `sensorflow up` or `init`; the environment and .env win 
 
 
 def complete(settings: UpSettings) -> CompleteSettings:
-    """Make and keep each secret that was not given; keep where the parts listen. The next start and the tools read it."""
+    """Make what was not given, and keep it, with where the parts listen, for the next start and for the tools."""
     made = {name: _make(name) for name in CompleteSettings.model_fields if getattr(settings, name) is None}
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = kept_file(settings.data_dir)

@@ -1,0 +1,45 @@
+# `make` shows what there is. GNU Make 3.81 (macOS) and later.
+
+BIN := .venv/bin
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+# The first Python that is new enough; give PYTHON=… for another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --upgrade
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test check lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/installed ## everything that is needed: Mosquitto, Python libraries into .venv
+
+up: .venv/installed ## install, then start it all; options: make up ARGS="--http-port 8080"
+	@$(BIN)/sensorflow up $(ARGS)
+
+test: .venv/installed ## install, then run the tests; a few: make test ARGS="tests/bridge -k spool"
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/installed ## what must be clean before every push
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+lock: ## renew requirements/*.txt from pyproject.toml, with uv
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+
+.venv/installed: .venv/system requirements/dev.txt pyproject.toml
+	@echo "installing Python libraries into .venv ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/system: requirements/system.sh
+	@sh requirements/system.sh "$(PYTHON)"
+	@mkdir -p .venv
+	@touch $@
