@@ -1,0 +1,93 @@
+"""The store as one process: wires the parts, starts and stops them in order."""
+
+import asyncio
+import logging
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+
+from store import retention
+from store.acceptor import Acceptor, listen
+from store.bodies import Budget
+from store.config import StoreConfig
+from store.database import Databases
+from store.flight import FlightServer
+from store.routes import Api, http_app
+from store.writer import Writer
+
+logger = logging.getLogger("store")
+
+
+async def serve(config: StoreConfig, *, stopping: asyncio.Event) -> None:
+    """Serve until ``stopping`` is set, then finish what is under way and return.
+
+    Raises:
+        StartError: Port or data are in use, or the data cannot be opened. Nothing was changed.
+    """
+    databases = Databases(config)
+    writer = Writer(databases)
+    try:
+        await writer.call(databases.open_all)
+        listener = listen(config.host, config.port)
+        try:
+            with tempfile.TemporaryDirectory(prefix="store-") as directory:  # mode 0700
+                await _serve(config, databases, writer, listener, Path(directory) / "flight", stopping)
+        finally:
+            listener.close()
+    finally:
+        await writer.close()
+    logger.info("stopped")
+
+
+async def _serve(
+    config: StoreConfig,
+    databases: Databases,
+    writer: Writer,
+    listener: socket.socket,
+    flight_socket: Path,
+    stopping: asyncio.Event,
+) -> None:
+    flight = FlightServer(config, databases, flight_socket)
+    app = http_app(Api(config, databases, writer, Budget(config.max_pending_bytes)))
+    acceptor = Acceptor(_uvicorn_config(app), flight_socket, config.max_connections)
+    async with asyncio.TaskGroup() as group:
+        accepting = group.create_task(acceptor.run(listener), name="accept")
+        keeping = [
+            group.create_task(writer.run(), name="write"),
+            group.create_task(retention.keep_applying(databases, writer), name="retention"),
+        ]
+        logger.info("listening on %s:%d, data in %s", config.host, listener.getsockname()[1], config.data_dir)
+        await stopping.wait()
+        accepting.cancel()
+        listener.close()
+        await _drained(config, databases, acceptor, flight)
+        for task in keeping:
+            task.cancel()
+
+
+async def _drained(config: StoreConfig, databases: Databases, acceptor: Acceptor, flight: FlightServer) -> None:
+    """Let requests finish for ``grace_s``, then cut them off."""
+    flight_stopped = asyncio.create_task(asyncio.to_thread(flight.shutdown), name="stop Flight")
+    for protocol in list(acceptor.http.connections):
+        protocol.shutdown()  # closes the idle ones, and the others after their answer
+    with suppress(TimeoutError):
+        async with asyncio.timeout(config.grace_s):
+            await asyncio.shield(flight_stopped)
+            while acceptor.http.tasks:
+                await asyncio.wait(acceptor.http.tasks)
+    for database in databases.all():
+        database.interrupt()
+    acceptor.close()
+    await flight_stopped
+
+
+def _uvicorn_config(app: ASGIApp) -> Config:
+    # An idle client's connection is kept longer than such clients usually pause: the official one does not retry when a
+    # connection closes under its request.
+    config = Config(app, ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=75)
+    config.load()
+    return config
