@@ -1,0 +1,188 @@
+"""``python -m http_api``: reads the settings, puts the parts together, serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import ssl
+import time
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import uvicorn
+import uvloop
+
+from http_api import app, feed, health, heartbeat, problems
+from http_api.auth import Key
+from http_api.bridge_status import BridgeStatus
+from http_api.clock import Clock
+from http_api.feed import Feed
+from http_api.heartbeat import Heartbeat
+from http_api.ingest import Ingest
+from http_api.latest import Latest
+from http_api.newest import STORE_TIMEOUT_S, NewestReadings
+from http_api.receipts import Receipts
+from http_api.store_watch import PING_EVERY_S, StoreWatch
+from sensorflow import settings, topics
+from sensorflow.influx import Influx
+from sensorflow.kinds import load_kinds
+from sensorflow.log import start_logging
+from sensorflow.mqtt import Session
+from sensorflow.reading import TimeWindow
+from sensorflow.settings import HttpApiSettings
+from ws.app import Gateway
+from ws.connection import Connection
+from ws.hub import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Open requests are answered within PUBACK and receipt timeouts; browsers leave within ws.app.CLOSE_TIMEOUT_S.
+GRACE_S = 5
+VERSION = version("sensorflow")
+
+_log = logging.getLogger("http_api")
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    config = settings.read(HttpApiSettings)
+    start_logging(config.log_level, config.log_format)
+    # uvicorn and websockets log whole URLs below WARNING, and a browser's URL holds the key.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(config))
+
+
+async def serve(config: HttpApiSettings) -> None:
+    """Serve until told to stop. Whatever fails in the background ends the whole process."""
+    kinds = load_kinds(config.kind_modules)
+    session, response_topic = _session(config)
+    bridge, latest, receipts, hub = BridgeStatus(), Latest(), Receipts(), Hub()
+    zone = ZoneInfo(config.timezone)
+    ingest = Ingest(
+        session=session,
+        response_topic=response_topic,
+        receipts=receipts,
+        bridge=bridge,
+        latest=latest,
+        clock=Clock(),
+        window=TimeWindow(config.max_past_days * 86400, config.max_future_s),
+        zone=zone,
+        receipt_timeout_s=config.receipt_timeout_s,
+    )
+    beat = Heartbeat(session, VERSION, lambda: ingest.counts | hub.counters())
+    store = StoreWatch(_influx(config, PING_EVERY_S))
+    gateway = Gateway(
+        hub,
+        is_allowed=Key(config.api_key_ws, query="api-key").opens,
+        refuse=problems.unauthorized,
+        max_connections=config.max_ws_connections_per_key,
+    )
+
+    def report() -> dict[str, Any]:
+        facts = health.Facts(
+            has_broker=session.is_connected,
+            has_store=store.is_connected,
+            is_bridge_active=bridge.is_active(time.monotonic()),
+            bridge_has_store=bridge.has_store,
+            is_spool_full=bridge.is_full,
+            is_refused=ingest.is_refused,
+            spool=bridge.spool,
+        )
+        return health.report(facts, version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)
+
+    api = app.build(
+        kinds=kinds,
+        key=Key(config.api_key),
+        ingest=ingest,
+        newest=NewestReadings(_influx(config, STORE_TIMEOUT_S), latest, bridge, session),
+        health_report=report,
+        version=VERSION,
+        zone=zone,
+        gateway=gateway.route(),
+    )
+    fan_out = Feed(session, receipts, bridge, latest, ingest, hub)
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(each, name=name)
+            for name, each in {
+                "mqtt": session.run(),
+                "feed": fan_out.run(),
+                "heartbeat": beat.run(),
+                "store watch": store.run(),
+            }.items()
+        ]
+        await _listen(api, config)
+        await beat.say("stopped")
+        for task in background:
+            task.cancel()
+    _log.info("stopped")
+
+
+async def _listen(api: Any, config: HttpApiSettings) -> None:
+    server = _Server(
+        uvicorn.Config(
+            api,
+            host=config.http_host,
+            port=config.http_port,
+            http="httptools",
+            ws=Connection,
+            ws_max_size=65_536,
+            ws_per_message_deflate=False,  # frames are encoded once for all; see ws/connection.py
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    _log.info("listening on http://%s:%d", config.http_host, config.http_port)
+    await server.serve()
+
+
+class _Server(uvicorn.Server):
+    def stop(self) -> None:
+        """Answer what is open and end; asked twice, end at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone: uvicorn would raise the signal again at the end, and the process would end with it."""
+        yield
+
+
+def _session(config: HttpApiSettings) -> tuple[Session, str]:
+    # A name of its own for every process, so that any number of them can run side by side.
+    client_id = f"{config.mqtt_username}-{secrets.token_hex(8)}"
+    session = Session(
+        host=config.mqtt_host,
+        port=config.mqtt_port,
+        client_id=client_id,
+        username=config.mqtt_username,
+        password=config.mqtt_password.get_secret_value(),
+        subscriptions=feed.subscriptions(client_id),
+        keepalive_s=config.mqtt_keepalive_s,
+        will=heartbeat.last_will(VERSION),
+        ssl=ssl.create_default_context(cafile=config.mqtt_ca_file) if config.mqtt_tls else None,
+    )
+    return session, topics.receipts(client_id)
+
+
+def _influx(config: HttpApiSettings, timeout_s: float) -> Influx:
+    return Influx(
+        config.influx_host, config.influx_token.get_secret_value(), config.influx_database, timeout_s=timeout_s
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""A reading's way from an HTTP body to the bridge's disk, and what to answer when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from http_api.latest import Newest
+from sensorflow import kinds, reading, topics
+from sensorflow.errors import FieldError, RejectedError, TransientError
+from sensorflow.mqtt import NO_MATCHING_SUBSCRIBERS, RefusedError, Session, UnavailableError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from http_api.bridge_status import BridgeStatus
+    from http_api.clock import Clock
+    from http_api.latest import Latest
+    from http_api.receipts import Receipts
+    from sensorflow.kinds import Kind
+
+PUBACK_TIMEOUT_S = 4.0
+# How long a receipt may take when the bridge is known to be away: it might come back this moment.
+ABSENT_BRIDGE_TIMEOUT_S = 0.05
+
+_log = logging.getLogger("http_api")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A reading that is safe: on the bridge's disk when it ``is_durable``, else in the broker."""
+
+    record: dict[str, Any]
+    is_durable: bool
+
+
+@dataclass
+class Ingest:
+    """Publishes readings and waits for the bridge's receipt.
+
+    ``counts`` are the readings by outcome: accepted (on disk), pending (in the broker), rejected, unavailable.
+    """
+
+    session: Session
+    response_topic: str
+    receipts: Receipts
+    bridge: BridgeStatus
+    latest: Latest
+    clock: Clock
+    window: reading.TimeWindow
+    zone: ZoneInfo
+    receipt_timeout_s: float
+
+    def __post_init__(self) -> None:
+        """Nothing has come yet."""
+        self._refusal: int | None = None
+        self.counts: Counter[str] = Counter(accepted=0, pending=0, rejected=0, unavailable=0)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the broker refused the last reading, and the bridge has not been heard since."""
+        return self._refusal is not None
+
+    def bridge_lives(self) -> None:
+        """The bridge was heard: what was refused may pass now. Without it health could stay bad for want of a POST."""
+        self._refusal = None
+
+    async def accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
+        """Bring one reading to safety.
+
+        Raises:
+            RejectedError: It cannot be accepted, by our own check or the bridge's.
+            TransientError: It is not safe, though it may still arrive; the client should send it again.
+        """
+        try:
+            accepted = await self._accept(kind, body, client_ip)
+        except RejectedError:
+            self.counts["rejected"] += 1
+            raise
+        except TransientError:
+            self.counts["unavailable"] += 1
+            raise
+        self.counts["accepted" if accepted.is_durable else "pending"] += 1
+        return accepted
+
+    async def _accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
+        parsed = kinds.parse_one(kind, body)
+        sensor_id = parsed.sensor_id
+        if sensor_id is None:
+            raise RejectedError("bad_reading", FieldError("sensor_id", "Field required"))
+        received_us = self.clock.next_us(time.time_ns() // 1000)
+        time_us = self._time_us(parsed, received_us)
+        if self.bridge.is_full:
+            raise TransientError("the bridge's spool is full: the store has been away for too long")
+
+        with self.receipts.expect() as (correlation, receipt):
+            await self._publish(
+                topics.reading(sensor_id, kind.kind), body, correlation, received_us, client_ip, receipt
+            )
+            id_us = await self._receipt(receipt)
+
+        values = parsed.values()
+        record = reading.record(kind.kind, sensor_id, id_us or time_us, values, client_ip, self.zone)
+        if id_us is None:
+            return Accepted(record | {"durable": False}, is_durable=False)
+        self.latest.offer((sensor_id, kind.kind), Newest(id_us, values, client_ip))
+        return Accepted(record, is_durable=True)
+
+    def _time_us(self, parsed: Kind, received_us: int) -> int:
+        if parsed.time is None:
+            return received_us
+        time_us = reading.parse_time(parsed.time)
+        self.window.check(time_us, received_us)
+        return time_us
+
+    async def _publish(
+        self, topic: str, body: bytes, correlation: str, received_us: int, client_ip: str, receipt: asyncio.Future[int]
+    ) -> None:
+        try:
+            await self.session.publish(
+                topic,
+                body,
+                response_topic=self.response_topic,
+                correlation_data=correlation.encode(),
+                user_properties=[("received_us", str(received_us)), ("client_ip", client_ip)],
+                timeout_s=PUBACK_TIMEOUT_S,
+            )
+        except RefusedError as error:
+            self._note_refusal(error)
+            raise TransientError(_refusal_detail(error.reason_code)) from error
+        except UnavailableError:
+            if not receipt.done():  # the receipt counts for more than the PUBACK that got lost
+                raise
+        self._refusal = None
+
+    async def _receipt(self, receipt: asyncio.Future[int]) -> int | None:
+        """The reading's id, None when there is no receipt in time."""
+        is_active = self.bridge.is_active(time.monotonic())
+        await asyncio.wait([receipt], timeout=self.receipt_timeout_s if is_active else ABSENT_BRIDGE_TIMEOUT_S)
+        return receipt.result() if receipt.done() else None
+
+    def _note_refusal(self, error: RefusedError) -> None:
+        """Log the first of a row: all that follow say the same."""
+        if self._refusal != error.reason_code:
+            log = _log.warning if error.reason_code == NO_MATCHING_SUBSCRIBERS else _log.error
+            log("%s", error)
+        self._refusal = error.reason_code
+
+
+def _refusal_detail(reason_code: int) -> str:
+    if reason_code == NO_MATCHING_SUBSCRIBERS:
+        return "nobody takes readings: the bridge has not been connected to this broker yet"
+    return f"the broker refused the reading with reason code 0x{reason_code:02x}"

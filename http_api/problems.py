@@ -1,0 +1,73 @@
+"""What went wrong, as HTTP says it: RFC 9457 problem details. The only place that turns an error into a status."""
+
+from __future__ import annotations
+
+import random
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from sensorflow.errors import RejectedError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="SensorFlow"'
+
+_DETAILS = {
+    401: "no key, or a wrong one; send it as the header X-API-Key",
+    404: "nothing here",
+    405: "the header Allow says what may be done here",
+}
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """One problem; ``more`` are further members, such as ``errors``."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def unauthorized() -> HTTPException:
+    """No key, or not the right one."""
+    return HTTPException(401, headers={"WWW-Authenticate": CHALLENGE})
+
+
+async def _stated(_: Request, error: HTTPException) -> Response:
+    is_stated = error.detail != HTTPStatus(error.status_code).phrase
+    detail = error.detail if is_stated else _DETAILS.get(error.status_code, error.detail)
+    return problem(error.status_code, detail, error.headers)
+
+
+async def _rejected(_: Request, error: RejectedError) -> Response:
+    errors = [{"field": each.field, "detail": each.detail} for each in error.errors]
+    return problem(422, str(error), reason=error.reason, errors=errors)
+
+
+async def _not_now(_: Request, error: TransientError) -> Response:
+    # Boards that were refused together must not come back together.
+    retry_after_s = random.randint(1, 5)  # noqa: S311 - jitter, not a secret
+    return problem(503, str(error), {"Retry-After": str(retry_after_s)})
+
+
+async def _hung_up(_: Request, __: ClientDisconnect) -> Response:
+    return problem(400, "the client hung up before the end of its request")  # which it does not read either
+
+
+async def _bug(_: Request, __: Exception) -> Response:
+    return problem(500, "a fault of this server; its log says more")
+
+
+HANDLERS: dict[Any, Any] = {  # Starlette's own type for it has no room for handlers of one exception
+    HTTPException: _stated,
+    RejectedError: _rejected,
+    TransientError: _not_now,
+    ClientDisconnect: _hung_up,
+    Exception: _bug,
+}
