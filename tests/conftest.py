@@ -1,8 +1,10 @@
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from sensorflow.settings import is_setting
 from tests.broker import Broker
 from tests.broker import free_port as find_free_port
 
@@ -18,3 +20,11 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     mosquitto.start()
     yield mosquitto
     mosquitto.kill()
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing set in the environment, and no .env or data here."""
+    for name in filter(is_setting, list(os.environ)):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

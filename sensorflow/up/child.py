@@ -89,7 +89,7 @@ class Child:
 
 def back_off_s(failures: int) -> float:
     """How long to wait before the next start, with jitter: half to all of 0.5, 1, 2, … 30 s."""
-    longest = min(_FIRST_DELAY_S * 2.0 ** (failures - 1), _LONGEST_DELAY_S)
+    longest = min(_FIRST_DELAY_S * 2 ** min(failures - 1, 10), _LONGEST_DELAY_S)
     return longest * random.uniform(0.5, 1)  # noqa: S311 # jitter
 
 

@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pytest
+
+from sensorflow.settings import (
+    BridgeSettings,
+    HttpApiSettings,
+    StoreSettings,
+    ToolSettings,
+    UpSettings,
+    kept_file,
+    read,
+)
+
+KEY = "0123456789abcdef"
+OTHER_KEY = "fedcba9876543210"
+
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+def keep(*lines: str) -> None:
+    Path("data").mkdir(exist_ok=True)
+    kept_file(Path("data")).write_text("\n".join(lines))
+
+
+def refusal(model: type[UpSettings] | type[HttpApiSettings], **flags: object) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        read(model, **flags)
+    return str(exit_.value)
+
+
+def test_flag_wins_over_environment_over_dotenv_over_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    found.append(read(UpSettings).http_port)
+    keep("HTTP_PORT=8001")
+    found.append(read(UpSettings).http_port)
+    Path(".env").write_text("HTTP_PORT=8002\n")
+    found.append(read(UpSettings).http_port)
+    monkeypatch.setenv("HTTP_PORT", "8003")
+    found.append(read(UpSettings).http_port)
+    found.append(read(UpSettings, http_port=8004).http_port)
+
+    assert found == [8000, 8001, 8002, 8003, 8004]
+
+
+def test_kept_settings_are_those_of_the_data_directory_in_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keep("HTTP_PORT=8001")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    kept_file(elsewhere).write_text("HTTP_PORT=8005\n")
+
+    assert read(UpSettings, data_dir=elsewhere).http_port == 8005
+    monkeypatch.setenv("DATA_DIR", str(elsewhere))
+    assert read(UpSettings).http_port == 8005
+
+
+def test_empty_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PORT", "")
+    monkeypatch.setenv("INFLUX_TOKEN", KEY)
+    monkeypatch.setenv("STORE_RETENTION_DAYS", "")
+
+    assert read(UpSettings).http_port == 8000
+    assert read(StoreSettings).store_retention_days is None
+
+
+def test_secret_may_be_given_as_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("API_KEY_FILE", str(tmp_path / "key"))
+
+    settings = read(UpSettings)
+
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == KEY
+
+
+def test_environment_wins_over_a_file_named_in_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    Path(".env").write_text("API_KEY_FILE=key\n")
+    monkeypatch.setenv("API_KEY", OTHER_KEY)
+
+    settings = read(UpSettings)
+
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == OTHER_KEY
+
+
+def test_service_finds_the_password_of_its_own_user() -> None:
+    keep(f"MQTT_PASSWORD_BRIDGE={KEY}", f"MQTT_PASSWORD_OPERATOR={OTHER_KEY}", f"INFLUX_TOKEN={KEY}")
+
+    assert read(BridgeSettings).mqtt_password.get_secret_value() == KEY
+
+
+def test_tools_find_everything_in_what_up_kept() -> None:
+    names = ("API_KEY", "INFLUX_TOKEN", "MQTT_DEVICE_PASSWORD", "MQTT_PASSWORD_OPERATOR")
+    keep(*(f"{name}={KEY}" for name in names), "MQTT_PORT=1884")
+
+    settings = read(ToolSettings)
+
+    assert (settings.mqtt_username, settings.mqtt_port) == ("operator", 1884)
+    assert settings.mqtt_password.get_secret_value() == KEY
+
+
+def test_misspelt_name_in_dotenv_stops_the_start_and_names_the_right_one() -> None:
+    Path(".env").write_text("HTPP_PORT=8002\n")
+
+    assert refusal(UpSettings) == "settings: .env: unknown setting HTPP_PORT; did you mean HTTP_PORT?"
+
+
+def test_wrong_value_is_named_with_its_bound() -> None:
+    assert refusal(UpSettings, http_port=70000) == (
+        "HTTP_PORT: Input should be less than or equal to 65535, got '70000'"
+    )
+
+
+def test_missing_file_of_a_secret_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY_FILE", "/nowhere/key")
+
+    assert "/nowhere/key" in refusal(UpSettings)
+
+
+@pytest.mark.parametrize(
+    ("key", "complaint"),
+    [
+        ("0123456789abcde", "API_KEY: 15 characters, at least 16"),
+        ("aaaaaaaaaaaaaaaaaaaa", "API_KEY: looks like a placeholder"),
+        ("change-me-0123456789", "API_KEY: looks like a placeholder"),
+    ],
+)
+def test_weak_key_is_refused_and_never_printed(monkeypatch: pytest.MonkeyPatch, key: str, complaint: str) -> None:
+    monkeypatch.setenv("API_KEY", key)
+
+    message = refusal(UpSettings)
+
+    assert complaint in message
+    assert key not in message
+
+
+@pytest.mark.parametrize("model", [UpSettings, HttpApiSettings])
+def test_one_key_for_writing_and_looking_on_is_refused(
+    monkeypatch: pytest.MonkeyPatch, model: type[UpSettings] | type[HttpApiSettings]
+) -> None:
+    for name in ("API_KEY", "API_KEY_WS", "INFLUX_TOKEN", "MQTT_PASSWORD"):
+        monkeypatch.setenv(name, KEY)
+
+    assert refusal(model) == "API_KEY_WS: the same as API_KEY; browsers would hold the key that writes"
+
+
+def test_missing_secret_says_who_makes_it() -> None:
+    assert "API_KEY: missing; set it in the environment or .env, or run `sensorflow init`" in refusal(HttpApiSettings)
+
+
+def test_unknown_time_zone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMEZONE", "Europe/Lisboa")
+
+    assert "TIMEZONE: not an IANA time zone such as Europe/Lisbon, got 'Europe/Lisboa'" in refusal(HttpApiSettings)
