@@ -34,9 +34,11 @@ class RejectedError(PermanentError):
     Args:
         reason: One of the words that name a topic below ``dead_letters/``.
         errors: At least one; each names the field, the value and the bound.
+        payload: The rejected element, where it came in an array with others.
     """
 
-    def __init__(self, reason: str, *errors: FieldError) -> None:
+    def __init__(self, reason: str, *errors: FieldError, payload: bytes | None = None) -> None:
         super().__init__("; ".join(map(str, errors)))
         self.reason = reason
         self.errors = errors
+        self.payload = payload

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from sensorflow.errors import FieldError, RejectedError
 
@@ -55,6 +55,7 @@ class Kind(BaseModel):
     kind: ClassVar[str]
     table: ClassVar[str]
     value_names: ClassVar[tuple[str, ...]]
+    holds_text: ClassVar[bool]
 
     sensor_id: SensorId | None = None
     time: int | float | str | None = Field(
@@ -70,6 +71,10 @@ class Kind(BaseModel):
         if "table" not in cls.__dict__:
             cls.table = cls.kind
         cls.value_names = tuple(name for name in cls.model_fields if name not in Kind.model_fields)
+        plain = (float, bool, float | None, bool | None)
+        cls.holds_text = cls.model_config.get("extra") == "allow" or any(
+            cls.model_fields[name].annotation not in plain for name in cls.value_names
+        )
 
     def values(self) -> dict[str, float | bool | str]:
         """The fields that were measured, in the order of their declaration; those that are None are left out."""
@@ -159,16 +164,18 @@ def _parse_element(kind: type[Kind], element: object) -> Kind | RejectedError:
     try:
         reading = kind.model_validate(element)
         _check_text(reading)
-    except ValidationError as error:
-        return _rejected(error)
-    except RejectedError as error:
-        return error
+    except (ValidationError, RejectedError) as error:
+        rejected = _rejected(error) if isinstance(error, ValidationError) else error
+        rejected.payload = to_json(element)
+        return rejected
     return reading
 
 
 def _check_text(reading: Kind) -> None:
     """Hold for every kind, a user's too, what the lines of the spool rely on."""
-    for name, value in reading:
+    if not reading.holds_text:
+        return
+    for name, value in reading.values().items():
         if isinstance(value, str) and _CONTROL.search(value):
             raise RejectedError("bad_reading", FieldError(name, f"control character in {value!r:.80}"))
 

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -77,7 +78,14 @@ def _bad_time(detail: str) -> RejectedError:
 
 def timestamp(time_us: int) -> str:
     """``2025-08-16T15:30:45.123Z``."""
-    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_us // 1000 % 1000:03d}Z"
+    return f"{_second(time_us // 1_000_000)}.{time_us // 1000 % 1000:03d}Z"
+
+
+@lru_cache(
+    maxsize=1024
+)  # most readings of a moment share their second, and strftime costs more than all else of a frame
+def _second(since_epoch_s: int) -> str:
+    return (_EPOCH + timedelta(seconds=since_epoch_s)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def fields_text(values: dict[str, Value]) -> str:
