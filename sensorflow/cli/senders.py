@@ -1,0 +1,151 @@
+"""How a reading reaches the system: as a board's POST or as a device's PUBLISH.
+
+Every reading carries its time, so sending it again is safe: the same reading at the same time is the same row.
+A sender tries once; :mod:`sensorflow.cli.dispatch` alone decides whether to try again.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+import orjson
+
+from sensorflow import topics
+from sensorflow.cli.publisher import Publisher
+from sensorflow.cli.tally import Answer
+from sensorflow.errors import FieldError, PermanentError, RejectedError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sensorflow.reading import Value
+    from sensorflow.settings import ToolSettings
+
+MAX_PAYLOAD_BYTES = 60_000  # below the 64 KiB that the API and the broker take; a larger one ends the MQTT connection
+_REQUEST_TIMEOUT_S = 10.0
+# What can change while we wait; with any other status every reading of the run would meet the same end.
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REJECTED = frozenset({400, 413, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading on its way; ``time`` is RFC 3339."""
+
+    sensor_id: str
+    kind: str
+    time: str
+    values: dict[str, Value]
+
+    def payload(self) -> bytes:
+        """What a device would send.
+
+        Raises:
+            RejectedError: ``too_large``.
+        """
+        payload = orjson.dumps({**self.values, "sensor_id": self.sensor_id, "time": self.time})
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            size = f"payload of {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}"
+            raise RejectedError("too_large", FieldError("", size))
+        return payload
+
+
+class RetryAfterError(TransientError):
+    """The server says when it may succeed: in ``retry_after_s``."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Sender(Protocol):
+    """One way into the system."""
+
+    async def send(self, reading: Reading) -> Answer:
+        """Send it once and wait for the answer.
+
+        Raises:
+            RejectedError: It will never be taken.
+            TransientError: It may be taken later.
+            PermanentError: No reading will be taken: a wrong key, an unknown kind.
+        """
+
+
+class HttpSender:
+    """Posts to ``/api/v1/{kind}``."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def send(self, reading: Reading) -> Answer:
+        """See :class:`Sender`."""
+        try:
+            response = await self._client.post(f"/api/v1/{reading.kind}", content=reading.payload())
+        except httpx.TransportError as error:
+            raise TransientError(f"{self._client.base_url}: {str(error) or type(error).__name__}") from error
+        return _answer(response)
+
+
+class MqttSender:
+    """Publishes to ``sensors/{sensor_id}/{kind}``."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def send(self, reading: Reading) -> Answer:
+        """See :class:`Sender`."""
+        await self._publisher.publish(topics.reading(reading.sensor_id, reading.kind), reading.payload())
+        return Answer.ACCEPTED
+
+
+@asynccontextmanager
+async def open_http(settings: ToolSettings, *, max_in_flight: int) -> AsyncIterator[HttpSender]:
+    """A sender with the site's API key, on at most ``max_in_flight`` connections."""
+    host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+    async with httpx.AsyncClient(
+        base_url=f"http://{host}:{settings.http_port}",
+        headers={"X-API-Key": settings.api_key.get_secret_value(), "Content-Type": "application/json"},
+        limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
+        timeout=_REQUEST_TIMEOUT_S,
+        trust_env=False,  # the API is on this network, whatever proxy the shell has set
+    ) as client:
+        yield HttpSender(client)
+
+
+@asynccontextmanager
+async def open_mqtt(settings: ToolSettings, *, max_in_flight: int) -> AsyncIterator[MqttSender]:
+    """A sender that is a device to the broker."""
+    async with Publisher.for_device(settings, max_in_flight=max_in_flight) as publisher:
+        yield MqttSender(publisher)
+
+
+def _answer(response: httpx.Response) -> Answer:
+    if response.status_code == httpx.codes.CREATED:
+        return Answer.DURABLE
+    if response.status_code == httpx.codes.ACCEPTED:
+        return Answer.ACCEPTED
+    explanation = f"{response.status_code}: {_detail(response)}"
+    if response.status_code in _REJECTED:
+        raise RejectedError("bad_reading", FieldError("", explanation))
+    if response.status_code in _TRY_AGAIN:
+        raise RetryAfterError(explanation, _retry_after_s(response))
+    raise PermanentError(f"{response.request.url} answered {explanation}")
+
+
+def _detail(response: httpx.Response) -> str:
+    """The explanation of an RFC 9457 problem, else the start of whatever came."""
+    try:
+        problem = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        problem = None
+    detail = (problem.get("detail") or problem.get("title")) if isinstance(problem, dict) else None
+    return str(detail or response.text)[:300]
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    """In seconds; 0 where there is none, or where it is a date, which nothing of ours sends."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0
