@@ -1,8 +1,8 @@
 """One port for HTTP and gRPC: each connection's first bytes say whose it is.
 
-gRPC begins with HTTP/2's preface ``PRI * HTTP/2.0``, and no HTTP/1 method begins with ``PRI``. The bytes are peeked at, not
-read, so the socket is then handed to uvicorn's protocol as if nothing had happened; a gRPC connection is spliced to the
-Flight server's unix socket, byte by byte, with backpressure both ways.
+gRPC begins with HTTP/2's preface ``PRI * HTTP/2.0``, and no HTTP/1 method begins with ``PRI``. The bytes are peeked at,
+not read, so the socket is then handed to uvicorn's protocol as if nothing had happened; a gRPC connection is spliced to
+the Flight server's unix socket, byte by byte, with backpressure both ways.
 """
 
 import asyncio

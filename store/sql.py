@@ -29,33 +29,33 @@ _FUNCTIONS = frozenset(
     abs acos acosh add age ago any_value approx_count_distinct approx_distinct approx_median
     approx_percentile_cont approx_quantile approx_top_k arbitrary arg_max arg_max_null arg_min argmax argmin
     array_agg array_contains array_has array_length array_to_string arrow_typeof ascii asin asinh atan atan2 atanh
-    avg bar bin bit_and bit_count bit_length bit_or bit_xor bool_and bool_or btrim cbrt ceil ceiling century
+    avg bin bit_and bit_count bit_length bit_or bit_xor bool_and bool_or btrim cbrt ceil ceiling century
     char_length character_length chr coalesce concat concat_ws contains corr cos cosh cot count count_if
     count_star covar covar_pop covar_samp cume_dist current_database current_date current_localtimestamp
     current_schema current_time current_timestamp date_add date_bin date_diff date_part date_sub date_trunc
     datediff datepart datesub datetrunc day dayname dayofmonth dayofweek dayofyear days_in_month decade degrees
     dense_rank divide element_at ends_with entropy epoch epoch_ms epoch_ns epoch_us even exp factorial fdiv fill
-    first first_value floor fmod format from_unixtime gcd generate_series get_current_time get_current_timestamp
-    greatest group_concat grouping grouping_id hash hex histogram hour if ifnull instr isfinite isinf isnan isodow
-    isoyear iszero json_extract json_extract_string julian kurtosis lag last last_day last_value lcase lcm lead
-    least left len length levenshtein list list_aggregate list_avg list_contains list_extract list_max list_min
-    list_sort list_sum list_value ln log log10 log2 lower ltrim mad make_date make_timestamp make_timestamptz
-    map_extract max max_by md5 mean median microsecond millisecond min min_by minute mod mode month monthname
-    multiply nanvl now nth_value ntile nullif nvl octet_length ord percent_rank percentile_cont percentile_disc pi
-    position pow power prefix product quantile quantile_cont quantile_disc quarter radians random range rank
-    regexp_extract regexp_full_match regexp_like regexp_matches regexp_replace regr_avgx regr_avgy regr_count
-    regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy replace reverse right round row row_number rtrim
-    second selector_first selector_last selector_max selector_min sem sign signbit signum sin sinh skewness
-    split_part sqrt starts_with stddev stddev_pop stddev_samp str_split strftime string_agg string_split strlen
-    strpos strptime struct_extract struct_pack substr substring subtract suffix sum tan tanh time_bucket timezone
-    to_days to_hex to_hours to_microseconds to_milliseconds to_minutes to_months to_seconds to_timestamp
+    first first_value floor fmod from_unixtime gcd get_current_time get_current_timestamp greatest group_concat
+    grouping grouping_id hash hex histogram hour if ifnull instr isfinite isinf isnan isodow isoyear iszero
+    json_extract json_extract_string julian kurtosis lag last last_day last_value lcase lcm lead least left len
+    length levenshtein list list_aggregate list_avg list_contains list_extract list_max list_min list_sort
+    list_sum list_value ln log log10 log2 lower ltrim mad make_date make_timestamp make_timestamptz map_extract
+    max max_by md5 mean median microsecond millisecond min min_by minute mod mode month monthname multiply nanvl
+    now nth_value ntile nullif nvl octet_length ord percent_rank percentile_cont percentile_disc pi position pow
+    power prefix product quantile quantile_cont quantile_disc quarter radians random rank regexp_extract
+    regexp_full_match regexp_like regexp_matches regexp_replace regr_avgx regr_avgy regr_count regr_intercept
+    regr_r2 regr_slope regr_sxx regr_sxy regr_syy replace reverse right round row row_number rtrim second
+    selector_first selector_last selector_max selector_min sem sign signbit signum sin sinh skewness split_part
+    sqrt starts_with stddev stddev_pop stddev_samp str_split strftime string_agg string_split strlen strpos
+    strptime struct_extract struct_pack substr substring subtract suffix sum tan tanh time_bucket timezone to_days
+    to_hex to_hours to_microseconds to_milliseconds to_minutes to_months to_seconds to_timestamp
     to_timestamp_micros to_timestamp_millis to_timestamp_nanos to_timestamp_seconds to_weeks to_years today
     translate trim trunc try_strptime typeof tz ucase unicode unnest upper var var_pop var_samp variance week
     weekday weekofyear xor year yearweek
     """.split()  # noqa: SIM905 - three hundred quotes would hide the names
 )
 """Left out besides what touches files, settings and the process: what makes long strings or lists out of nothing
-(``repeat``, ``lpad``), which DuckDB's memory limit does not count until they are there."""
+(``repeat``, ``lpad``, ``range`` as a list), which neither the memory limit nor the time limit stops in time."""
 
 _RENAMED = {"first_value": "first", "last_value": "last"}
 """InfluxDB's ordered aggregates, which DuckDB knows as window functions only."""
@@ -179,7 +179,7 @@ _CTE_NAME = re.compile(r"(?!duckdb_|pragma_|sqlite_|pg_)\w[\w ]*")
 
 
 def _names_of_ctes(tree: dict[str, Any]) -> set[str]:
-    """Collect the names that WITH gives. Outside of their query they must mean nothing, so system views' are refused."""
+    """Collect the names that WITH gives; outside of their query they must not mean a system view."""
     names = set[str]()
     for node in _objects(tree):
         if "cte_map" in node:
@@ -199,6 +199,7 @@ class _Check:
         self._by_folded_name = {name.casefold(): name for name in tables}
         self._ctes = ctes
         self.is_changed = False
+        self._table_calls = set[int]()
         self._checks: dict[str, Callable[[dict[str, Any]], None]] = {
             "BASE_TABLE": self._base_table,
             "TABLE_FUNCTION": self._table_function,
@@ -233,6 +234,8 @@ class _Check:
             raise InvalidQueryError(f"table function '{name}' not found")
         if name == "last_cache":
             self._last_cache(node)
+        else:
+            self._table_calls.add(id(node["function"]))
 
     def _last_cache(self, node: dict[str, Any]) -> None:
         """Put the newest row of each series in the place of ``last_cache('table')``."""
@@ -253,7 +256,7 @@ class _Check:
         name = str(node["function_name"]).casefold()
         if node.get("schema") or node.get("catalog"):
             raise InvalidQueryError(f"function '{name}' is named with a schema")
-        if name not in _FUNCTIONS and name not in _TABLE_FUNCTIONS and not _SYSTEM_OPERATORS.fullmatch(name):
+        if name not in _FUNCTIONS and id(node) not in self._table_calls and not _SYSTEM_OPERATORS.fullmatch(name):
             raise InvalidQueryError(f"function '{name}' not found, or not allowed here")
         if node["class"] == "FUNCTION" and name in _RENAMED:
             node["function_name"] = _RENAMED[name]

@@ -247,14 +247,15 @@ def _merge_sql(name: str, columns: Columns, present: set[str]) -> str:
     changed = " OR ".join(
         f"(late.{field} IS NOT NULL AND late.{field} IS DISTINCT FROM stored.{field})" for field in fields
     )
-    inserted = ", ".join([*keys, *fields])
+    merged = ", ".join(f"{field} = coalesce(late.{field}, stored.{field})" for field in fields)
+    inserted = [*keys, *fields]
     return (
         f"MERGE INTO public.iox.{quoted(name)} AS stored"  # noqa: S608 - every name is quoted
         f" USING (SELECT {collapsed} FROM batch GROUP BY {', '.join(keys)}) AS late"
         f" ON {' AND '.join(['stored.time = late.time', *matching])}"
-        f" WHEN MATCHED AND ({changed}) THEN UPDATE SET "
-        + ", ".join(f"{field} = coalesce(late.{field}, stored.{field})" for field in fields)
-        + f" WHEN NOT MATCHED THEN INSERT ({inserted}) VALUES ({', '.join(f'late.{column}' for column in [*keys, *fields])})"
+        f" WHEN MATCHED AND ({changed}) THEN UPDATE SET {merged}"
+        f" WHEN NOT MATCHED THEN INSERT ({', '.join(inserted)})"
+        f" VALUES ({', '.join(f'late.{column}' for column in inserted)})"
     )
 
 

@@ -1,8 +1,8 @@
 """What our results look like on the wire, whatever DuckDB made of them.
 
 Grafana reads plain utf8 and timestamp[ns], and shows nothing for decimals, dates or dictionaries; its gRPC takes no
-message above 4 MiB. ADBC insists that a FlightInfo's schema equals the stream's. So there is one schema for each result,
-computed from DuckDB's, and each batch is cast to it and cut to size.
+message above 4 MiB. ADBC insists that a FlightInfo's schema equals the stream's. So there is one schema for each
+result, computed from DuckDB's, and each batch is cast to it and cut to size.
 """
 
 from collections.abc import Iterator
