@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from sensorflow.settings import UpSettings
 
+_ONE_PART = "One part alone, as `up` and compose start it"
 _DataDir = Annotated[
     Path | None,
     typer.Option(help="Where everything is kept: secrets, spool, data. [DATA_DIR, default: data]", file_okay=False),
@@ -32,13 +33,14 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command(epilog="sensorflow up --http-host 0.0.0.0 --mqtt-host 0.0.0.0 --data-dir /srv/sensorflow")(up)
     app.command(epilog="sensorflow init --data-dir /srv/sensorflow")(init)
-    app.command()(bridge)
-    app.command("http-api")(http_api)
-    app.command()(store)
+    app.command(rich_help_panel=_ONE_PART)(bridge)
+    app.command("http-api", rich_help_panel=_ONE_PART)(http_api)
+    app.command(rich_help_panel=_ONE_PART)(store)
 
 
 def up(
-    data_dir: _DataDir = None,
+    data_dir: _ONE_PART = "One part alone, as `up` and compose start it"
+_DataDir = None,
     http_port: _HttpPort = None,
     http_host: _HttpHost = None,
     mqtt_port: _MqttPort = None,
@@ -63,7 +65,8 @@ def up(
     supervisor.run(settings)
 
 
-def init(data_dir: _DataDir = None) -> None:
+def init(data_dir: _ONE_PART = "One part alone, as `up` and compose start it"
+_DataDir = None) -> None:
     """Make the keys and the broker's files without starting anything, and print the keys.
 
     Run it again at any time: what is there stays.
@@ -75,17 +78,17 @@ def init(data_dir: _DataDir = None) -> None:
 
 
 def bridge() -> None:
-    """Run the bridge alone: MQTT to disk, and on to InfluxDB 3. Settings: see .env.example."""
+    """The bridge: MQTT to disk, and on to InfluxDB 3. Settings: see .env.example."""
     _run("bridge")
 
 
 def http_api() -> None:
-    """Run the HTTP API and the WebSocket gateway alone. Settings: see .env.example."""
+    """The HTTP API and the WebSocket gateway. Settings: see .env.example."""
     _run("http_api")
 
 
 def store() -> None:
-    """Run the embedded store alone: DuckDB behind InfluxDB 3's wire protocol. Settings: see .env.example."""
+    """The embedded store: DuckDB behind InfluxDB 3's wire protocol. Settings: see .env.example."""
     _run("store")
 
 

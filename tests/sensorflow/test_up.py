@@ -177,6 +177,23 @@ async def test_child_has_a_process_group_of_its_own(tmp_path: Path) -> None:
     assert int(group.read_text()) != os.getpgrp()
 
 
+async def test_child_holds_the_data_directory_for_as_long_as_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_LEFTOVER_TIMEOUT_S", 0.1)
+    with claims.data_directory(tmp_path) as lock:
+        child = Child(python("import time; time.sleep(60)"), lock)
+        running = asyncio.create_task(child.run())
+        await until(psutil.Process().children)
+
+    with pytest.raises(claims.ClaimError, match="have not ended"):
+        claims.data_directory(tmp_path).__enter__()
+    await child.end(TIMEOUT_S)
+    await running
+    with claims.data_directory(tmp_path):
+        pass
+
+
 def test_back_off_doubles_with_jitter_up_to_half_a_minute() -> None:
     for failures, longest in ((1, 0.5), (2, 1), (3, 2), (7, 30), (100_000, 30)):
         delays = [back_off_s(failures) for _ in range(100)]
