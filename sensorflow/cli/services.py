@@ -39,8 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    data_dir: _ONE_PART = "One part alone, as `up` and compose start it"
-_DataDir = None,
+    data_dir: _DataDir = None,
     http_port: _HttpPort = None,
     http_host: _HttpHost = None,
     mqtt_port: _MqttPort = None,
@@ -65,8 +64,7 @@ _DataDir = None,
     supervisor.run(settings)
 
 
-def init(data_dir: _ONE_PART = "One part alone, as `up` and compose start it"
-_DataDir = None) -> None:
+def init(data_dir: _DataDir = None) -> None:
     """Make the keys and the broker's files without starting anything, and print the keys.
 
     Run it again at any time: what is there stays.
