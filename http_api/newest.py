@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 STORE_TIMEOUT_S = 5.0
 MAX_WAITING = 100
+
+_log = logging.getLogger("http_api")
 
 # What the stores say about a table, or a whole database, into which nothing was ever written.
 _NEVER_WRITTEN = re.compile("not found|does not exist", re.IGNORECASE)
@@ -90,7 +93,11 @@ class NewestReadings:
         except PermanentError as error:
             if _NEVER_WRITTEN.search(str(error)):
                 return None
-            raise TransientError(f"the store refused the query: {error}") from error
+            _log.error("the store refused %r: %s", sql, error)  # noqa: TRY400 - the message says it all
+            raise TransientError("the store refuses the query; the log says why") from error
+        except TransientError as error:
+            _log.debug("%s", error)
+            raise TransientError("the store does not answer") from error
         return _newest(kind, table) if table.num_rows else None
 
 

@@ -1,0 +1,155 @@
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+from tests.broker import Broker
+from tests.http_api.processes import Api, StandIn, StatusReader, silence, until
+from tests.http_api.test_post import READING, assert_problem
+
+StartApi = Callable[..., Api]
+StartBridge = Callable[[], StandIn]
+
+
+def test_with_the_broker_away_it_is_503_at_once_and_comes_back_by_itself(
+    broker: Broker, start_bridge: StartBridge, start_api: StartApi
+) -> None:
+    bridge = start_bridge()
+    api = start_api()
+    api.wait_until(bridge="active")
+    broker.stop()
+    until(lambda: api.client.get("/api/v1/health").status_code == 503)
+
+    started = time.monotonic()
+    response = api.post("temperature_reading", READING)
+
+    assert time.monotonic() - started < 1
+    assert_problem(response, 503, "not connected to the broker")
+    assert 1 <= int(response.headers["retry-after"]) <= 5
+    broker.start()
+    api.wait_until(mqtt="connected")
+    until(lambda: api.post("temperature_reading", READING).status_code == 201)
+    assert bridge.received
+
+
+def test_with_a_broker_that_is_silent_it_is_503_within_four_seconds(start_api: StartApi, broker: Broker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        api = start_api(MQTT_PORT=server.getsockname()[1])
+        api.wait_until(mqtt="disconnected")
+
+        assert_problem(api.post("temperature_reading", READING), 503)
+
+
+def test_with_a_broker_that_stops_to_answer_it_is_503_within_four_seconds(
+    broker: Broker, start_bridge: StartBridge, start_api: StartApi
+) -> None:
+    start_bridge()
+    api = start_api()
+    api.wait_until(bridge="active")
+    assert broker._process is not None
+    broker._process.send_signal(signal.SIGSTOP)
+
+    started = time.monotonic()
+    response = api.post("temperature_reading", READING)
+
+    broker._process.send_signal(signal.SIGCONT)
+    assert time.monotonic() - started < 4.5
+    assert_problem(response, 503, "no PUBACK within 4 s")
+
+
+def test_before_the_bridge_was_ever_there_it_is_503(start_api: StartApi, start_bridge: StartBridge) -> None:
+    api = start_api()
+    api.wait_until(mqtt="connected")
+    assert api.client.get("/api/v1/health").json()["status"] == "degraded"
+
+    response = api.post("temperature_reading", READING)
+
+    assert_problem(response, 503, "the bridge has not been connected")
+    assert "retry-after" in response.headers
+    assert api.client.get("/api/v1/health").json()["status"] == "unhealthy"
+    start_bridge()
+    until(lambda: api.client.get("/api/v1/health").json()["status"] == "degraded")
+    assert api.post("temperature_reading", READING).status_code == 201
+
+
+def test_when_access_rules_forbid_the_topic_it_is_503_and_an_error_in_the_log(
+    broker: Broker, start_bridge: StartBridge, start_api: StartApi
+) -> None:
+    rules = broker.directory / "acl"
+    broker.stop()
+    user, _, rest = rules.read_text().partition("user http_api\n")
+    rules.write_text(user + "user http_api\n" + rest.replace("topic write sensors/#\n", "", 1))
+    broker.start()
+    start_bridge()
+    api = start_api()
+    api.wait_until(bridge="active")
+
+    for _ in range(3):
+        assert_problem(api.post("temperature_reading", READING), 503, "0x87")
+
+    assert api.log.read_text().count("reason code 0x87") == 1
+    assert " ERROR " in api.log.read_text()
+
+
+def test_with_a_full_spool_it_is_503_at_once(start_api: StartApi, start_bridge: StartBridge) -> None:
+    bridge = start_bridge()
+    api = start_api()
+    api.wait_until(bridge="active")
+    spool = {"readings": 9, "bytes": 900, "oldest_s": 4000.5, "is_full": True}
+    bridge.say("running", store="disconnected", spool=spool)
+    until(lambda: api.client.get("/api/v1/health").status_code == 503)
+
+    assert_problem(api.post("temperature_reading", READING), 503, "spool is full")
+
+    assert api.client.get("/api/v1/health").json()["spool"] == spool
+    assert bridge.received == []
+
+
+def test_with_the_bridge_gone_it_is_202_soon(start_api: StartApi, start_bridge: StartBridge) -> None:
+    bridge = start_bridge()
+    api = start_api(RECEIPT_TIMEOUT_S=20)
+    api.wait_until(bridge="active")
+    bridge.say("gone")
+    bridge.leave()
+    api.wait_until(bridge="inactive")
+
+    started = time.monotonic()
+    response = api.post("temperature_reading", READING)
+
+    assert time.monotonic() - started < 1
+    assert response.status_code == 202
+    assert response.json()["durable"] is False
+    assert api.client.get("/api/v1/health").json()["status"] == "degraded"
+
+
+def test_what_is_open_is_answered_before_it_ends(start_api: StartApi, start_bridge: StartBridge) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    bridge = start_bridge()
+    bridge.outcome = silence
+    api = start_api(RECEIPT_TIMEOUT_S=1)
+    api.wait_until(bridge="active")
+
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(api.post, "temperature_reading", READING)
+        until(lambda: bridge.received)
+        api.process.terminate()
+        assert answer.result().status_code == 202
+
+    assert api.stop() == 0
+
+
+def test_it_says_how_it_is_to_whoever_listens(broker: Broker, start_api: StartApi) -> None:
+    status = StatusReader(broker)
+    api = start_api()
+
+    until(lambda: status.states == ["running"])
+    assert api.stop() == 0
+    until(lambda: status.states == ["running", "stopped"])
+    api = start_api()
+    until(lambda: status.states[2:] == ["running"])
+    api.process.kill()
+    until(lambda: status.states[3:] == ["gone"])
+
+    status.leave()
