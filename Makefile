@@ -34,6 +34,8 @@ lock: ## renew requirements/*.txt from pyproject.toml, with uv
 
 .venv/installed: .venv/system requirements/dev.txt pyproject.toml
 	@echo "installing Python libraries into .venv ..."
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=/path/to/python install" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
