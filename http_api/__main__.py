@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import signal
-import ssl
 import time
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -29,7 +28,6 @@ from http_api.receipts import Receipts
 from http_api.store_watch import PING_EVERY_S, StoreWatch
 from sensorflow import settings, topics
 from sensorflow.influx import Influx
-from sensorflow.kinds import load_kinds
 from sensorflow.log import start_logging
 from sensorflow.mqtt import Session
 from sensorflow.reading import TimeWindow
@@ -60,7 +58,7 @@ def main() -> None:
 
 async def serve(config: HttpApiSettings) -> None:
     """Serve until told to stop. Whatever fails in the background ends the whole process."""
-    kinds = load_kinds(config.kind_modules)
+    kinds = config.load_kinds()
     session, response_topic = _session(config)
     bridge, latest, receipts, hub = BridgeStatus(), Latest(), Receipts(), Hub()
     zone = ZoneInfo(config.timezone)
@@ -173,7 +171,7 @@ def _session(config: HttpApiSettings) -> tuple[Session, str]:
         subscriptions=feed.subscriptions(client_id),
         keepalive_s=config.mqtt_keepalive_s,
         will=heartbeat.last_will(VERSION),
-        ssl=ssl.create_default_context(cafile=config.mqtt_ca_file) if config.mqtt_tls else None,
+        ssl=config.ssl_context,
     )
     return session, topics.receipts(client_id)
 

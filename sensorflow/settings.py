@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import ssl
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,6 +26,8 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+
+from sensorflow.kinds import Kinds, load_kinds
 
 MIN_SECRET_LENGTH = 16
 _PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your", "todo", "xxx")
@@ -61,10 +64,16 @@ class Common(BaseModel):
     log_format: Literal["text", "json"] = "text"
     kinds: str = Field(default="", description="Modules with more kinds, separated by commas.")
 
-    @property
-    def kind_modules(self) -> list[str]:
-        """``kinds`` as a list."""
-        return [name.strip() for name in self.kinds.split(",") if name.strip()]
+    def load_kinds(self) -> Kinds:
+        """The shipped kinds and those of the modules named in ``kinds``.
+
+        Raises:
+            SystemExit: One of them cannot be used; the message says which and why.
+        """
+        try:
+            return load_kinds(name.strip() for name in self.kinds.split(",") if name.strip())
+        except ValueError as error:
+            sys.exit(str(error))
 
 
 class Mqtt(BaseModel):
@@ -77,6 +86,11 @@ class Mqtt(BaseModel):
     mqtt_tls: bool = False
     mqtt_ca_file: Path | None = None
     mqtt_keepalive_s: int = Field(default=15, ge=2, le=120)
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For a broker with TLS: the system's authorities, or the one given."""
+        return ssl.create_default_context(cafile=self.mqtt_ca_file) if self.mqtt_tls else None
 
     @property
     def stable_client_id(self) -> str:

@@ -10,7 +10,6 @@ import typer
 
 from sensorflow.cli.moments import parse_duration
 from sensorflow.cli.output import fail
-from sensorflow.kinds import load_kinds
 
 if TYPE_CHECKING:
     from sensorflow.kinds import Kind
@@ -43,7 +42,7 @@ def duration_us(text: str) -> int:
 def kind_named(settings: Common, name: str) -> type[Kind]:
     """A kind of this site; ends the command where there is none of this name."""
     try:
-        kinds = load_kinds(settings.kind_modules)
+        kinds = settings.load_kinds()
     except ValueError as error:
         fail(error)
     if name not in kinds:

@@ -1,0 +1,118 @@
+"""What the bridge tells the others after a commit: receipts, live readings, a mirror of the dead letters.
+
+All of it is a courtesy: the record is in the spool. What cannot be told in time is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import orjson
+
+from sensorflow import topics
+from sensorflow.errors import SensorFlowError
+from sensorflow.mqtt import NO_MATCHING_SUBSCRIBERS, RefusedError
+from sensorflow.reading import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridge.intake import Commit, DeadLetter
+    from sensorflow.mqtt import Session
+
+MAX_WAITING = 20_000  # frames and dead letters, each
+MAX_MESSAGE_BYTES = 128 * 1024  # half of the broker's max_packet_size
+MAX_RECEIPTS_A_MESSAGE = 1000
+MAX_MIRRORED_BYTES = 1024
+
+Item = TypeVar("Item")
+
+
+class Announcer:
+    """Publishes what commits have brought, in order.
+
+    At most ``MAX_WAITING`` live frames and as many dead letters wait for the broker; more are dropped and counted in
+    ``dropped``.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._frames: list[bytes] = []
+        self._dead_letters: list[DeadLetter] = []
+        self._some = asyncio.Event()
+        self.dropped = 0
+
+    async def announce(self, commit: Commit) -> None:
+        """Send the receipts at once, and the rest soon; never waits."""
+        for topic, receipts in commit.receipts.items():
+            for payload in _receipt_messages(receipts):
+                try:
+                    await self._session.publish(topic, payload, qos=0)
+                except SensorFlowError:
+                    self.dropped += len(receipts)  # http_api answers 202 to those
+        self._frames += self._admit(commit.frames, len(self._frames))
+        self._dead_letters += self._admit(commit.dead_letters, len(self._dead_letters))
+        if self._frames or self._dead_letters:
+            self._some.set()
+
+    async def run(self) -> None:
+        """Publish, for ever."""
+        while True:
+            await self._some.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Publish what waits."""
+        self._some.clear()
+        frames, self._frames = self._frames, []
+        dead_letters, self._dead_letters = self._dead_letters, []
+        await asyncio.gather(
+            *(self._publish(topics.LIVE, message, count) for message, count in _live_messages(frames)),
+            *(self._publish(topics.dead_letters(each.reason), _mirror(each), 1) for each in dead_letters),
+        )
+
+    def _admit(self, items: list[Item], waiting: int) -> list[Item]:
+        room = max(0, MAX_WAITING - waiting)
+        self.dropped += len(items[room:])
+        return items[:room]
+
+    async def _publish(self, topic: str, payload: bytes, count: int) -> None:
+        try:
+            await self._session.publish(topic, payload)
+        except RefusedError as error:
+            if error.reason_code != NO_MATCHING_SUBSCRIBERS:
+                self.dropped += count
+        except SensorFlowError:
+            self.dropped += count
+
+
+def _receipt_messages(receipts: dict[str, list[object]]) -> Iterator[bytes]:
+    items = list(receipts.items())
+    for start in range(0, len(items), MAX_RECEIPTS_A_MESSAGE):
+        yield orjson.dumps(dict(items[start : start + MAX_RECEIPTS_A_MESSAGE]))
+
+
+def _live_messages(frames: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """The frames, a line each, in as few messages as their size allows; with the number of lines."""
+    start = size = 0
+    for end, frame in enumerate(frames):
+        if end > start and size + len(frame) > MAX_MESSAGE_BYTES:
+            yield b"\n".join(frames[start:end]), end - start
+            start, size = end, 0
+        size += len(frame) + 1
+    if frames:
+        yield b"\n".join(frames[start:]), len(frames) - start
+
+
+def _mirror(letter: DeadLetter) -> bytes:
+    return orjson.dumps(
+        {
+            "timestamp": timestamp(letter.time_us),
+            "reason": letter.reason,
+            "detail": letter.detail,
+            "topic": letter.topic,
+            "payload": letter.payload[:MAX_MIRRORED_BYTES].decode(errors="replace"),
+            "payload_bytes": len(letter.payload),
+        }
+    )

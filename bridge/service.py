@@ -1,0 +1,195 @@
+"""The bridge: the path of a reading from the broker to the spool, one loop, in the order that keeps the promise.
+
+events -> decide -> commit (fsync) -> acknowledge -> announce -> ship
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from bridge.announcer import Announcer
+from bridge.fingerprints import Fingerprints
+from bridge.intake import Intake
+from bridge.shipper import Shipper
+from bridge.spool import SpoolFullError
+from bridge.timeline import Timeline
+from sensorflow import topics
+from sensorflow.backoff import backoff_s
+from sensorflow.errors import SensorFlowError
+from sensorflow.reading import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bridge.intake import Commit
+    from bridge.spool import Depth, Spool
+    from sensorflow.influx import Influx
+    from sensorflow.kinds import Kinds
+    from sensorflow.mqtt import Session
+    from sensorflow.reading import TimeWindow
+
+HEARTBEAT_S = 5.0
+FLUSH_TIMEOUT_S = 2.0
+
+_log = logging.getLogger("bridge")
+
+
+class Bridge:
+    """One bridge on one spool; build it, then ``run`` it once."""
+
+    def __init__(
+        self,
+        session: Session,
+        spool: Spool,
+        influx: Influx,
+        kinds: Kinds,
+        window: TimeWindow,
+        *,
+        replay_window_s: float,
+    ) -> None:
+        self._session, self._spool = session, spool
+        self._replay_window_us = int(replay_window_s * 1e6)
+        self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._intake = Intake(
+            kinds,
+            window,
+            fingerprints=Fingerprints(spool.fingerprints()),
+            timeline=Timeline(spool.recent_lines()),
+        )
+        self._announcer = Announcer(session)
+        self._shipper = Shipper(spool, self._in_spool, influx, kinds, replay_window_s=replay_window_s)
+        self._is_full = False
+        self._changed = asyncio.Event()
+        self._started = time.monotonic()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve until told to stop; then finish the commit under way, and say good-bye.
+
+        What was delivered and not committed by then stays with the broker.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._session.run(), name="mqtt session"),
+                tasks.create_task(self._shipper.run(), name="shipper"),
+                tasks.create_task(self._announcer.run(), name="announcer"),
+                tasks.create_task(self._keep_house(), name="housekeeping"),
+            ]
+            taking = tasks.create_task(self._take(stopping), name="take")
+            await stopping.wait()
+            await taking
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                    await self._announcer.flush()
+                    await self._publish_status("stopped")
+            for task in background:
+                task.cancel()
+        self._spool_thread.shutdown()
+
+    async def _take(self, stopping: asyncio.Event) -> None:
+        stop = asyncio.ensure_future(stopping.wait())
+        while not stopping.is_set():
+            arrival = asyncio.ensure_future(self._session.events())
+            await asyncio.wait([arrival, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not arrival.done():
+                arrival.cancel()
+                return
+            commit = self._intake.decide(arrival.result(), _now_us())
+            if not commit.is_empty and not await self._commit(commit, stopping):
+                return
+            self._session.acknowledge(commit.deliveries)
+            await self._announcer.announce(commit)
+            self._shipper.wake()
+
+    async def _commit(self, commit: Commit, stopping: asyncio.Event) -> bool:
+        """Commit, and while there is no room for it wait: unacknowledged, the rest waits at the broker."""
+        attempt = 0
+        while True:
+            try:
+                await self._in_spool(self._spool.commit, commit)
+            except SpoolFullError as error:
+                self._fullness_is(is_full=True, why=str(error))
+                if stopping.is_set():
+                    return False
+                await self._in_spool(self._prune)
+                await asyncio.sleep(backoff_s(attempt, most_s=1.0))
+                attempt += 1
+            else:
+                self._fullness_is(is_full=False)
+                return True
+
+    def _fullness_is(self, *, is_full: bool, why: str = "") -> None:
+        if is_full != self._is_full:
+            self._is_full = is_full
+            self._changed.set()
+            if is_full:
+                _log.error("nothing is accepted until there is room: %s", why)
+            else:
+                _log.warning("there is room again")
+
+    async def _keep_house(self) -> None:
+        """Say how we are, at least every ``HEARTBEAT_S``, and delete what is no longer needed."""
+        while True:
+            self._changed.clear()
+            await self._publish_status("running")
+            await self._in_spool(self._prune)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S if self._session.is_connected else 0.1):
+                    await self._changed.wait()
+
+    def _prune(self) -> None:
+        with contextlib.suppress(SpoolFullError):
+            self._spool.prune(self._replay_window_us)
+
+    async def _publish_status(self, state: str) -> None:
+        if not self._session.is_connected:
+            return
+        depth: Depth = await self._in_spool(self._spool.depth)
+        with contextlib.suppress(SensorFlowError):
+            await self._session.publish(topics.status("bridge"), self._status(state, depth), retain=True, timeout_s=2)
+
+    def _status(self, state: str, depth: Depth) -> bytes:
+        now_us = _now_us()
+        return orjson.dumps(
+            {
+                "service": "bridge",
+                "state": state,
+                "version": version("sensorflow"),
+                "time": timestamp(now_us),
+                "uptime_s": round(time.monotonic() - self._started, 1),
+                "store": "connected" if self._shipper.is_connected else "disconnected",
+                "spool": {
+                    "readings": depth.spooled,
+                    "bytes": depth.size_bytes,
+                    "oldest_s": round((now_us - depth.oldest_us) / 1e6, 3) if depth.oldest_us else 0,
+                    "is_full": self._is_full,
+                },
+                "counters": {
+                    "accepted": depth.accepted,
+                    "stored": depth.stored,
+                    "spooled": depth.spooled,
+                    "dead_letters": depth.dead_letters,
+                    "duplicates": depth.duplicates,
+                    "live_dropped": self._announcer.dropped,
+                },
+            }
+        )
+
+    def _in_spool(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *arguments)
+
+
+def last_will() -> bytes:
+    """What the broker publishes in our name when we are gone without a word."""
+    return orjson.dumps({"service": "bridge", "state": "gone"})
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

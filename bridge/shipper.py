@@ -1,0 +1,163 @@
+"""From the spool to the store: several chunks on their way, each tried until the store has it or has refused it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import orjson
+
+from bridge.intake import DeadLetter
+from sensorflow import topics
+from sensorflow.backoff import backoff_s
+from sensorflow.errors import PermanentError, TransientError
+from sensorflow.influx import PartialWriteError
+from sensorflow.reading import parse_fields, split_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any, Protocol
+
+    from bridge.spool import Chunk, Spool
+    from sensorflow.influx import Influx, Ping
+    from sensorflow.kinds import Kinds
+
+    InSpool = Callable[..., Awaitable[Any]]
+    """Runs a blocking call in the spool's one thread."""
+
+    class Writer(Protocol):
+        """What is used of :class:`sensorflow.influx.Influx`."""
+
+        def write(self, lines: bytes) -> None: ...
+
+
+IN_FLIGHT = 4
+LINGER_S = 0.02  # so that a burst of small commits is one write: what is shown at once comes by another way
+PING_INTERVAL_S = 2.0
+
+_log = logging.getLogger("bridge")
+
+
+class Shipper:
+    """Ships all that is in the spool, in order, at most ``IN_FLIGHT`` chunks at once.
+
+    The order in which chunks arrive does not matter: no two rows have the same key unless they are equal.
+
+    Args:
+        replay_window_s: When the store comes back as another process, what it was sent within this time before is
+            sent again: InfluxDB 3 Core answers before its file system has written (reference: no fsync).
+    """
+
+    def __init__(
+        self, spool: Spool, in_spool: InSpool, influx: Influx, kinds: Kinds, *, replay_window_s: float
+    ) -> None:
+        self._spool, self._in_spool, self._influx = spool, in_spool, influx
+        self._kind_by_table = {kind.table: kind.kind for kind in kinds.values()}
+        self._window_us = int(replay_window_s * 1e6)
+        self._threads = ThreadPoolExecutor(IN_FLIGHT + 1, thread_name_prefix="store")
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._more = asyncio.Event()
+        self._last_taken = 0
+        self._store: Ping | None = None
+        self.is_connected = False
+
+    def wake(self) -> None:
+        """There is something new in the spool."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Ship, for ever. Cancel it to stop: what was on its way stays in the spool and is sent again."""
+        await self._in_spool(self._spool.unship, self._window_us)  # nobody watched the store while we were not there
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_store(), name="watch store")
+            while True:
+                await self._slots.acquire()
+                chunk = await self._next_chunk()
+                tasks.create_task(self._ship(chunk), name=f"ship {chunk.last}")
+
+    async def _next_chunk(self) -> Chunk:
+        while True:
+            self._more.clear()
+            chunk: Chunk | None = await self._in_spool(self._spool.unshipped, self._last_taken)
+            if chunk is not None:
+                self._last_taken = chunk.last
+                return chunk
+            await self._more.wait()
+            await asyncio.sleep(LINGER_S)
+
+    async def _ship(self, chunk: Chunk) -> None:
+        attempt = 0
+        while True:
+            try:
+                refused = await self._in_store(write_all, self._influx, chunk.lines)
+                dead_letters = [self._dead_letter(line, reason) for line, reason in refused]
+                await self._in_spool(self._spool.mark_shipped, chunk, time.time_ns() // 1000, dead_letters)
+                break
+            except TransientError as error:
+                self._store_is(connected=False, why=str(error))
+                await asyncio.sleep(backoff_s(attempt))
+                attempt += 1
+        self._slots.release()
+
+    async def _watch_store(self) -> None:
+        while True:
+            try:
+                ping: Ping = await self._in_store(self._influx.ping)
+            except TransientError as error:
+                self._store_is(connected=False, why=str(error))
+            else:
+                is_same = self._store is None or (
+                    ping.process_id == self._store.process_id if ping.process_id else self.is_connected
+                )
+                self._store = ping
+                if not is_same:
+                    await self._ship_again()
+                self._store_is(connected=True)
+            await asyncio.sleep(PING_INTERVAL_S)
+
+    async def _ship_again(self) -> None:
+        readings = await self._in_spool(self._spool.unship, self._window_us)
+        _log.warning("the store was restarted: sending it the last %d readings again", readings)
+        self._last_taken = 0
+        self.wake()
+
+    def _store_is(self, *, connected: bool, why: str = "") -> None:
+        if connected != self.is_connected:
+            self.is_connected = connected
+            if connected:
+                _log.info("store connected")
+            else:
+                _log.warning("store away, readings stay in the spool: %s", why)
+
+    def _in_store(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    def _dead_letter(self, line: bytes, reason: str) -> DeadLetter:
+        series, fields, time_us, client_ip = split_line(line.decode())
+        table, _, sensor_id = series.partition(",sensor_id=")
+        topic = topics.reading(sensor_id, self._kind_by_table.get(table, table))
+        payload = orjson.dumps(parse_fields(fields) | {"time": time_us})
+        return DeadLetter(time_us, "store_rejected", reason, topic, payload, client_ip)
+
+
+def write_all(influx: Writer, lines: list[bytes]) -> list[tuple[bytes, str]]:
+    """Write the lines; those that the store will never take, with its reason.
+
+    Where it refuses a request without saying which lines, halves are tried until it is known.
+
+    Raises:
+        TransientError: Not now; writing all of them again changes nothing.
+    """
+    try:
+        influx.write(b"\n".join(lines))
+    except PartialWriteError as error:
+        return [(lines[number - 1], reason) for number, reason in error.lines]
+    except PermanentError as error:
+        if len(lines) == 1:
+            return [(lines[0], str(error))]
+        middle = len(lines) // 2
+        return write_all(influx, lines[:middle]) + write_all(influx, lines[middle:])
+    return []

@@ -1,0 +1,265 @@
+"""The spool: what was accepted, on disk, from the commit until some time after the store has it.
+
+One SQLite file (WAL, ``synchronous=FULL``: a commit is on the disk when it returns). Readings are numbered from the
+first that was ever accepted; a batch's id is the number of its last reading. Blocking; one thread at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from typing import IO, TYPE_CHECKING
+
+from bridge.fingerprints import WINDOW, split_entries
+from bridge.timeline import CAPACITY
+from sensorflow.errors import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from bridge.intake import Commit, DeadLetter
+
+VERSION = 1
+FILE_NAME = "spool.db"
+MAX_CHUNK_READINGS = 10_000
+MAX_CHUNK_BYTES = 4 * 2**20
+_PAGE_BYTES = 4096
+
+_SCHEMA = """
+BEGIN;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE batch (id INTEGER PRIMARY KEY, readings INTEGER NOT NULL, created_us INTEGER NOT NULL,
+                    shipped_us INTEGER, lines BLOB NOT NULL);
+CREATE INDEX batch_shipped ON batch (shipped_us);
+CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, entries BLOB NOT NULL);
+CREATE TABLE dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT NULL, reason TEXT NOT NULL,
+                          detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, client_ip TEXT);
+PRAGMA user_version = 1;
+COMMIT;
+"""
+
+
+class SpoolFullError(TransientError):
+    """The spool is at its limit or the disk is full: nothing was written. There may be room later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Batches that go to the store in one write.
+
+    Args:
+        first: Id of the first batch.
+        last: Id of the last batch.
+        created_us: When the oldest of them was accepted.
+    """
+
+    first: int
+    last: int
+    created_us: int
+    lines: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much the spool holds, by number of readings; ``accepted = stored + spooled + dead_letters``, always."""
+
+    accepted: int
+    stored: int
+    spooled: int
+    dead_letters: int
+    duplicates: int
+    oldest_us: int | None
+    size_bytes: int
+
+
+class Spool:
+    """The spool of one bridge; a second process that opens it for writing is refused.
+
+    Args:
+        max_bytes: When the file has grown to this size, or the disk is full, a commit raises ``SpoolFullError`` until
+            shipped batches have made room. Nothing is ever dropped to make room.
+
+    Raises:
+        SystemExit: Another bridge has it, or it was written by a newer version.
+    """
+
+    def __init__(self, directory: Path, *, max_bytes: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(directory)
+        self._db = sqlite3.connect(directory / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._prepare_schema(directory)
+        self._db.execute(f"PRAGMA max_page_count = {max_bytes // _PAGE_BYTES}")
+
+    def close(self) -> None:
+        """Close the file and let go of it."""
+        self._db.close()
+        self._lock.close()
+
+    def commit(self, commit: Commit) -> None:
+        """Write all of it, durably, or nothing.
+
+        Raises:
+            SpoolFullError: Nothing was written.
+        """
+        with self._transaction() as db:
+            if commit.starts_session:
+                db.execute("DELETE FROM fingerprint")
+            if commit.fingerprints:
+                last = self._add("messages", len(commit.fingerprints))
+                db.execute("INSERT INTO fingerprint VALUES (?, ?)", (last, b"".join(commit.fingerprints)))
+            if commit.lines:
+                last = self._add("readings", len(commit.lines))
+                row = (last, len(commit.lines), commit.time_us, "\n".join(commit.lines).encode())
+                db.execute("INSERT INTO batch (id, readings, created_us, lines) VALUES (?, ?, ?, ?)", row)
+            if commit.duplicates:
+                self._add("duplicates", commit.duplicates)
+            if commit.dead_letters:
+                self._add("dead_letters", len(commit.dead_letters))
+                self._bury(commit.dead_letters)
+
+    def unshipped(self, after: int) -> Chunk | None:
+        """The oldest batches beyond id ``after`` that are not in the store: at least one, at most a chunk's bounds."""
+        rows = self._db.execute(
+            "SELECT id, created_us, readings, lines FROM batch WHERE shipped_us IS NULL AND id > ? ORDER BY id",
+            (after,),
+        )
+        ids: list[int] = []
+        created, readings, lines = 0, 0, list[bytes]()
+        size = 0
+        for batch_id, created_us, count, text in rows:
+            if ids and (readings + count > MAX_CHUNK_READINGS or size + len(text) > MAX_CHUNK_BYTES):
+                break
+            created = created or created_us
+            ids.append(batch_id)
+            lines += text.split(b"\n")
+            readings, size = readings + count, size + len(text)
+        return Chunk(ids[0], ids[-1], created, lines) if ids else None
+
+    def mark_shipped(self, chunk: Chunk, now_us: int, rejected: list[DeadLetter]) -> None:
+        """The store has the chunk, but for the lines that became these dead letters.
+
+        Raises:
+            SpoolFullError: Not noted; shipping the chunk again changes nothing.
+        """
+        # To forget this costs only another write of the same rows, so it need not wait for the disk.
+        with self._transaction(is_durable=bool(rejected)):
+            self._count_shipped(
+                "UPDATE batch SET shipped_us = ? WHERE id BETWEEN ? AND ? AND shipped_us IS NULL RETURNING readings",
+                (now_us, chunk.first, chunk.last),
+                sign=1,
+            )
+            if rejected:
+                self._add("rejected", len(rejected))
+                self._bury(rejected)
+
+    def unship(self, window_us: int) -> int:
+        """Have shipped again what was shipped within the window before the last: the store may have lost it.
+
+        Returns:
+            How many readings.
+        """
+        with self._transaction():
+            return self._count_shipped(
+                "UPDATE batch SET shipped_us = NULL WHERE shipped_us >= (SELECT max(shipped_us) FROM batch) - ?"
+                " RETURNING readings",
+                (window_us,),
+                sign=-1,
+            )
+
+    def prune(self, window_us: int) -> None:
+        """Delete what ``unship`` would not want again, but for the readings that the timeline wants to know."""
+        with self._transaction(is_durable=False) as db:
+            db.execute(
+                "DELETE FROM batch WHERE id <= ? AND shipped_us < (SELECT max(shipped_us) FROM batch) - ?",
+                (self._meta("readings") - CAPACITY, window_us),
+            )
+            db.execute("DELETE FROM fingerprint WHERE id <= ?", (self._meta("messages") - WINDOW,))
+
+    def recent_lines(self) -> Iterator[str]:
+        """The last readings, oldest first: at least as many as the timeline wants, or all."""
+        horizon = self._meta("readings") - CAPACITY
+        for (lines,) in self._db.execute("SELECT lines FROM batch WHERE id > ? ORDER BY id", (horizon,)):
+            yield from lines.decode().split("\n")
+
+    def fingerprints(self) -> Iterator[bytes]:
+        """The fingerprints of the MQTT session, oldest first."""
+        for (entries,) in self._db.execute("SELECT entries FROM fingerprint ORDER BY id"):
+            yield from split_entries(entries)
+
+    def depth(self) -> Depth:
+        """The figures of the status."""
+        oldest = self._db.execute(
+            "SELECT created_us FROM batch WHERE shipped_us IS NULL ORDER BY id LIMIT 1"
+        ).fetchone()
+        readings, shipped, rejected = self._meta("readings"), self._meta("shipped"), self._meta("rejected")
+        refused = self._meta("dead_letters")
+        free, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        return Depth(
+            accepted=readings + refused,
+            stored=shipped - rejected,
+            spooled=readings - shipped,
+            dead_letters=refused + rejected,
+            duplicates=self._meta("duplicates"),
+            oldest_us=oldest[0] if oldest else None,
+            size_bytes=(pages - free) * _PAGE_BYTES,
+        )
+
+    def _prepare_schema(self, directory: Path) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._db.executescript(_SCHEMA)
+        elif version != VERSION:
+            raise SystemExit(f"spool in {directory} has version {version}, this bridge knows {VERSION}: update it")
+
+    def _bury(self, dead_letters: Iterable[DeadLetter]) -> None:
+        self._db.executemany(
+            "INSERT INTO dead_letter (time_us, reason, detail, topic, payload, client_ip) VALUES (?, ?, ?, ?, ?, ?)",
+            map(astuple, dead_letters),
+        )
+
+    def _count_shipped(self, update: str, parameters: tuple[int, ...], *, sign: int) -> int:
+        readings = sum(int(count) for (count,) in self._db.execute(update, parameters).fetchall())
+        self._add("shipped", sign * readings)
+        return readings
+
+    def _add(self, name: str, count: int) -> int:
+        return int(
+            self._db.execute(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+                " RETURNING value",
+                (name, count),
+            ).fetchone()[0]
+        )
+
+    def _meta(self, name: str) -> int:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def _transaction(self, *, is_durable: bool = True) -> Iterator[sqlite3.Connection]:
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            # SQLITE_FULL, SQLITE_IOERR and its kin, SQLITE_BUSY: the disk's or another program's doing, not the row's.
+            raise SpoolFullError(f"spool: {error}") from error
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+def _lock(directory: Path) -> IO[str]:
+    file = (directory / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"another bridge is running on the spool in {directory}") from None
+    return file
