@@ -10,4 +10,4 @@ def backoff_s(attempt: int, *, first_s: float = 0.1, most_s: float = 5.0) -> flo
 
     The chance keeps clients that were cut off together from coming back together.
     """
-    return random.uniform(0.5, 1) * min(most_s, first_s * 2 ** min(attempt, 20))  # noqa: S311 - jitter, not a secret
+    return random.uniform(0.5, 1) * min(most_s, first_s * 2.0 ** min(attempt, 20))  # noqa: S311 - jitter, not a secret

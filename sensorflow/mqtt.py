@@ -10,7 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import mqtt5
 from mqtt5 import PublishPacket, QoS, Will
@@ -75,7 +75,7 @@ class Delivery(NamedTuple):
     @property
     def qos(self) -> int:
         """0 or 1: we never subscribe with more."""
-        return self.packet.qos
+        return int(self.packet.qos)
 
     @property
     def retain(self) -> bool:
@@ -273,7 +273,7 @@ class Session:
                 for each in self._subscriptions
             ]
             connection.send(mqtt5.SubscribePacket(1, filters).write())
-            for topic, code in zip(self._subscriptions, await connection.subscribed, strict=True):
+            for topic, code in zip(self._subscriptions, map(int, await connection.subscribed), strict=True):
                 if code >= 0x80:
                     raise PermanentError(f"broker refused the subscription to {topic!r}: reason code 0x{code:02x}")
         return session_present
@@ -376,8 +376,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection gives, for mypy
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
 
     def data_received(self, data: bytes) -> None:
         self._heard = _now()
@@ -424,15 +423,15 @@ class _Connection(asyncio.Protocol):
                 if not self.subscribed.done():
                     self.subscribed.set_result(packet.reason_codes)
             case mqtt5.DisconnectPacket():
-                self._disconnect_reason = f"broker disconnected us: {packet.reason_code.name} {packet.reason_str or ''}"
+                self._disconnect_reason = f"broker disconnected us: {packet.reason_code!r} {packet.reason_str or ''}"
             case _:
                 pass  # PINGRESP: it was heard, that is all
 
     def _let_in(self, packet: mqtt5.ConnAckPacket) -> None:
         if self.let_in.done():
             return
-        if packet.reason_code != 0:
-            self.let_in.set_exception(PermanentError(f"broker refused the connection: {packet.reason_code.name}"))
+        if int(packet.reason_code) != 0:
+            self.let_in.set_exception(PermanentError(f"broker refused the connection: {packet.reason_code!r}"))
             return
         self._slots = asyncio.Semaphore(packet.receive_max)
         self._session._arrive(Connected(packet.session_present), 0)  # noqa: SLF001 - one noun in two classes
