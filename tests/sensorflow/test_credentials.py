@@ -10,7 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sensorflow.credentials import complete, password_file, write_private
 from sensorflow.settings import ToolSettings, UpSettings, kept_file, read
 from sensorflow.up import broker as shipped
-from tests.broker import Broker, free_port
+from tests.broker import Broker
 
 KEY = "0123456789abcdef"
 
@@ -83,9 +83,9 @@ def test_password_file_keeps_foreign_users_and_replaces_ours() -> None:
     assert lines[1:] == ["sensor_009:$7$101$foreign$foreign"]
 
 
-def test_real_broker_accepts_any_password_that_we_wrote(tmp_path: Path) -> None:
-    broker = Broker(tmp_path / "mosquitto", free_port())
+def test_real_broker_accepts_any_password_that_we_wrote(broker: Broker) -> None:
     password = "pass wörd:$7$ = # '\"%s"
+    broker.stop()
     shipped.prepare(broker.directory, broker.host, broker.port, {"device": password})
     broker.start()
     connack: queue.Queue[int] = queue.Queue()
@@ -99,4 +99,3 @@ def test_real_broker_accepts_any_password_that_we_wrote(tmp_path: Path) -> None:
     assert connack.get(timeout=5) == 0
     client.disconnect()
     client.loop_stop()
-    broker.kill()
