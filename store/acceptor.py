@@ -49,7 +49,7 @@ class Acceptor:
         self._config, self._flight_socket = config, flight_socket
         self._free = asyncio.Semaphore(max_connections)
         self._greetings = set[asyncio.Task[None]]()
-        self._spliced = set[asyncio.Transport]()
+        self._spliced = set["_Half"]()
 
     async def run(self, listener: socket.socket) -> None:
         """Accept until cancelled."""
@@ -92,18 +92,19 @@ class Acceptor:
 
     async def _splice(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        near, far = _Half(), _Half()
-        near.other, far.other = far, near
+        near = _Half()
+        near.other = far = _Half()
+        far.other = near
         await loop.create_unix_connection(lambda: far, str(self._flight_socket))
         try:
             await loop.connect_accepted_socket(lambda: near, client)
         except BaseException:
             far.close()
             raise
-        self._spliced.add(near.transport)
+        self._spliced.add(near)
 
         def forget() -> None:
-            self._spliced.discard(near.transport)
+            self._spliced.discard(near)
             self._free.release()
 
         near.on_lost = forget
@@ -112,9 +113,10 @@ class Acceptor:
         """Cut what is still connected."""
         for task in self._greetings:
             task.cancel()
-        for transport in (*self._spliced, *(protocol.transport for protocol in self.http.connections)):
-            if transport is not None:
-                transport.close()
+        for half in list(self._spliced):
+            half.close()
+        for protocol in list(self.http.connections):
+            protocol.transport.close()
 
 
 async def _is_grpc(client: socket.socket) -> bool:
@@ -168,26 +170,38 @@ class _HttpProtocol(HttpToolsProtocol):
 class _Half(asyncio.Protocol):
     """One side of a splice: what it receives, the other side sends."""
 
-    transport: asyncio.Transport
     other: "_Half"
 
     def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._early = b""
         self.on_lost: Callable[[], None] = lambda: None
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # a socket's; uvloop's share no base class with asyncio's
+        self.write(self._early)
 
     def data_received(self, data: bytes) -> None:
-        self.other.transport.write(data)
+        self.other.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send on this side. What the Flight server says before the client's side is up is kept: a few settings."""
+        if self.transport is None:
+            self._early += data
+        else:
+            self.transport.write(data)
 
     def pause_writing(self) -> None:
-        self.other.transport.pause_reading()
+        assert self.transport is not None, "it is what wants a pause"  # noqa: S101 - narrows the type
         self._stalled = asyncio.get_running_loop().call_later(STALL_TIMEOUT_S, self.transport.abort)
+        if self.other.transport:
+            self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.other.transport.resume_reading()
         self._cancel_deadline()
+        if self.other.transport:
+            self.other.transport.resume_reading()
 
     def connection_lost(self, _: Exception | None) -> None:
         self._cancel_deadline()
@@ -196,7 +210,7 @@ class _Half(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is left, and close."""
-        if hasattr(self, "transport") and not self.transport.is_closing():
+        if self.transport:
             self.transport.close()
 
     def _cancel_deadline(self) -> None:

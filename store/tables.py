@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
+from pyarrow import compute
 
 from store.errors import LimitReachedError
 from store.line_protocol import TYPE_CONFLICT, Kind, Rows, Shape
@@ -47,8 +48,8 @@ _ARROW_TYPES = {
     Kind.STRING: pa.string(),
 }
 _TIME = pa.timestamp("us", "UTC")
-_ORDER = "\0order"
-"""Numbers the rows of a batch, later ones higher. No column is called so: names with NUL are refused."""
+_ORDER = "\norder"
+"""Numbers the rows of a batch, later ones higher. No column is called so: a newline without a backslash ends a line."""
 
 
 class SchemaConflictError(Exception):
@@ -188,7 +189,7 @@ class Tables:
             return
         is_late = pa.array(late)
         if not all(late):
-            self._append(name, rows.filter(pa.compute.invert(is_late)))
+            self._append(name, rows.filter(compute.invert(is_late)))
         self._merge(name, table.columns, rows.filter(is_late))
 
     def _late(self, name: str, table: _Table, rows: pa.Table) -> list[bool]:
@@ -287,5 +288,6 @@ class _View:
     def __enter__(self) -> None:
         self.connection.register("batch", self.rows)
 
-    def __exit__(self, *_: object) -> None:
-        self.connection.unregister("batch")
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:  # else the transaction is aborted, and takes the name with it
+            self.connection.unregister("batch")

@@ -26,6 +26,7 @@ class StoreProcess:
     log: list[str] = field(default_factory=list)
     port: int = 0
     process: subprocess.Popen[str] | None = None
+    _draining: threading.Thread | None = None
 
     def start(self) -> Self:
         """Start, and wait until it listens; a store that ends instead leaves its last words in ``log``."""
@@ -43,33 +44,40 @@ class StoreProcess:
             self.log.append(line)
             if found := re.search(r"listening on \S+:(\d+)", line):
                 self.port = int(found[1])
-                threading.Thread(target=self._drain, daemon=True).start()
+                self._draining = threading.Thread(target=self.log.extend, args=[self.process.stderr], daemon=True)
+                self._draining.start()
                 break
         return self
 
-    def _drain(self) -> None:
-        assert self.process is not None
-        assert self.process.stderr is not None
-        self.log.extend(self.process.stderr)
-
     def stop(self) -> int:
+        """Ask it to stop, and return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(15)
+        return self.ended()
 
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(15)
+        self.ended()
+
+    def ended(self) -> int:
+        """Wait until it has ended; ``log`` is complete then."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        code = self.process.wait(15)
+        if self._draining:
+            self._draining.join()
+        self.process.stderr.close()
+        return code
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, database: str = "sensorflow", **write_options: Any) -> InfluxDBClient3:
-        options = WriteOptions(write_type=WriteType.synchronous, **{"use_v2_api": False, **write_options})
+    def client(self, *, use_v2_api: bool = False, enable_gzip: bool = False) -> InfluxDBClient3:
+        options = {"write_options": WriteOptions(write_type=WriteType.synchronous, use_v2_api=use_v2_api)}
         return InfluxDBClient3(
-            host=self.url, token=TOKEN, database=database, write_client_options={"write_options": options}
+            host=self.url, token=TOKEN, database="sensorflow", write_client_options=options, enable_gzip=enable_gzip
         )
 
     def http(self, method: str, path: str, token: str = TOKEN, **options: Any) -> httpx.Response:

@@ -1,0 +1,248 @@
+"""Querying, with the official client, ADBC and over plain HTTP."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from adbc_driver_flightsql import DatabaseOptions
+from adbc_driver_flightsql import dbapi as flightsql
+from influxdb_client_3 import InfluxDBClient3
+from influxdb_client_3.exceptions import InfluxDB3ClientQueryError
+from pyarrow import flight, parquet
+
+from store.flight import _field, _wrapped
+from store.wire import MAX_BATCH_BYTES
+from tests.store.store_process import TOKEN, StoreProcess
+
+LONG_ROWS = 300_000
+
+
+@pytest.fixture(scope="module")
+def filled(store: StoreProcess) -> StoreProcess:
+    store.write('q,s=a v=1.5,n=1i,b=true,t="x" 1700000000000000\nq,s=b v=2.5,n=2i 1700000060000000')
+    return store
+
+
+@pytest.fixture
+def client(filled: StoreProcess) -> Iterator[InfluxDBClient3]:
+    with filled.client() as client:
+        yield client
+
+
+@pytest.fixture
+def adbc(filled: StoreProcess) -> Iterator[Any]:
+    options = {
+        DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {TOKEN}",
+        DatabaseOptions.RPC_CALL_HEADER_PREFIX.value + "database": "sensorflow",
+        DatabaseOptions.WITH_MAX_MSG_SIZE.value: "4194304",  # grpc-go's default, which Grafana leaves as it is
+    }
+    uri = f"grpc://127.0.0.1:{filled.port}"
+    with closing(flightsql.connect(uri, db_kwargs=options, autocommit=True)) as connection:
+        yield connection
+
+
+def test_official_client_reads_plain_types(client: InfluxDBClient3) -> None:
+    table = client.query("SELECT * FROM q ORDER BY time")
+
+    assert [field.type for field in table.schema] == [
+        pa.timestamp("ns"), pa.string(), pa.float64(), pa.int64(), pa.bool_(), pa.string(),
+    ]  # fmt: skip
+    assert table.to_pylist()[0] == {
+        "time": datetime(2023, 11, 14, 22, 13, 20),  # noqa: DTZ001 - Arrow's type on this wire has no zone
+        "s": "a", "v": 1.5, "n": 1, "b": True, "t": "x",
+    }  # fmt: skip
+
+
+def test_official_client_reads_in_its_modes(client: InfluxDBClient3) -> None:
+    assert client.query("SELECT s FROM q ORDER BY s", mode="all").to_pylist() == [{"s": "a"}, {"s": "b"}]
+    assert client.query("SELECT s FROM q ORDER BY s", mode="reader").read_all().num_rows == 2
+    assert client.query("SELECT s FROM q", mode="schema") == pa.schema([("s", pa.string())])
+
+
+async def test_official_client_reads_asynchronously(client: InfluxDBClient3) -> None:
+    table = await client.query_async("SELECT count(*) AS n FROM q")
+
+    assert table.to_pylist() == [{"n": 2}]
+
+
+def test_official_client_binds_parameters(client: InfluxDBClient3) -> None:
+    parameters = {"s": "a", "since": "2023-11-14T00:00:00Z", "unused": 1}
+    table = client.query("SELECT v FROM q WHERE s = $s AND time >= $since", query_parameters=parameters)
+
+    assert table.to_pylist() == [{"v": 1.5}]
+
+
+def test_no_rows_still_have_their_columns(client: InfluxDBClient3) -> None:
+    table = client.query("SELECT v, time FROM q WHERE false")
+
+    assert (table.num_rows, table.schema.names) == (0, ["v", "time"])
+
+
+def test_influxql_is_refused_clearly(client: InfluxDBClient3) -> None:
+    with pytest.raises(InfluxDB3ClientQueryError, match="query_type 'influxql' is not supported here, only 'sql'"):
+        client.query("SELECT * FROM q", language="influxql")
+
+
+def test_server_version_is_told(client: InfluxDBClient3) -> None:
+    assert client.get_server_version() == "3.10.0"
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("SELECT 1.5::DECIMAL(9, 2)", pa.float64()),
+        ("SELECT sum(n) FROM q", pa.int64()),
+        ("SELECT DATE '2024-01-01'", pa.timestamp("ns")),
+        ("SELECT now()", pa.timestamp("ns")),
+        ("SELECT TIMESTAMP '2024-01-01'", pa.timestamp("ns")),
+        ("SELECT max(time) - min(time) FROM q", pa.string()),
+        ("SELECT array_agg(s) FROM q", pa.list_(pa.string())),
+        ("SELECT NULL", pa.string()),
+        ("EXPLAIN SELECT 1", pa.string()),
+    ],
+)
+def test_adbc_reads_every_type_as_grafana_can(adbc: Any, sql: str, kind: pa.DataType) -> None:
+    with adbc.cursor() as cursor:
+        cursor.execute(sql)
+        assert cursor.fetch_arrow_table().schema.types[-1] == kind
+
+
+def test_adbc_takes_large_results_in_messages_below_4_mib(adbc: Any) -> None:
+    with adbc.cursor() as cursor:
+        cursor.execute(f"SELECT range AS n, hash(range)::VARCHAR || '{'x' * 400}' AS s FROM range({LONG_ROWS})")
+        batches = list(cursor.fetch_record_batch())
+
+    assert sum(batch.num_rows for batch in batches) == LONG_ROWS
+    assert max(batch.nbytes for batch in batches) <= MAX_BATCH_BYTES
+
+
+def test_adbc_is_told_of_a_row_that_fits_no_message(adbc: Any, filled: StoreProcess) -> None:
+    for n in range(2):
+        filled.write(f'q_long v{n}="{"x" * 3_000_000}" 1')
+
+    with adbc.cursor() as cursor, pytest.raises(Exception, match=r"a row of \d+ bytes does not fit a message"):
+        cursor.execute("SELECT v0, v1 FROM q_long")
+        cursor.fetchall()
+    with adbc.cursor() as cursor:
+        cursor.execute("SELECT v0 FROM q_long")
+        assert len(cursor.fetchall()[0][0]) == 3_000_000
+
+
+@pytest.mark.parametrize("sql", ["", " ", "-- nothing"])
+def test_flight_sql_answers_an_empty_statement(filled: StoreProcess, sql: str) -> None:
+    command = _wrapped("CommandStatementQuery", _field(1, sql.encode()))
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode()), (b"database", b"sensorflow")]
+    options = flight.FlightCallOptions(headers=headers)
+
+    with flight.connect(f"grpc://127.0.0.1:{filled.port}") as client:
+        info = client.get_flight_info(flight.FlightDescriptor.for_command(command), options)
+        table = client.do_get(info.endpoints[0].ticket, options).read_all()
+
+    assert (len(info.endpoints), info.schema) == (1, table.schema)
+    assert table.to_pylist() == [{"1": 1}]
+
+
+def flight_call(store: StoreProcess, ticket: bytes, token: str | None = TOKEN) -> pa.Table:
+    headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+    with flight.connect(f"grpc://127.0.0.1:{store.port}") as client:
+        return client.do_get(flight.Ticket(ticket), flight.FlightCallOptions(headers=headers)).read_all()
+
+
+def ticket(sql: str, **fields: Any) -> bytes:
+    return json.dumps({"database": "sensorflow", "sql_query": sql, "query_type": "sql", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (ticket("SELECT 1", database="nope"), pa.ArrowKeyError, "database not found: nope"),
+        (ticket("SELECT 1", database=None), pa.ArrowInvalid, "no database named"),
+        (ticket("SELECT 1", params=[1]), pa.ArrowInvalid, "params are no object"),
+        (ticket("SELECT * FROM nope"), pa.ArrowInvalid, "table 'public.iox.nope' not found"),
+        (ticket("SELEC 1"), pa.ArrowInvalid, "syntax error"),
+        (ticket("SELECT nope FROM q"), pa.ArrowInvalid, 'Referenced column "nope" not found'),
+        (ticket("SELECT 'x'::INTEGER"), pa.ArrowInvalid, "Could not convert string 'x' to INT32"),
+        (ticket("SELECT * FROM range(1000001)"), pa.ArrowInvalid, "more than 1000000 rows"),
+        (b"{", pa.ArrowInvalid, "the ticket is no JSON"),
+        (b"{}", pa.ArrowInvalid, "the ticket has no sql_query"),
+        (b"\x0a\xff", pa.ArrowInvalid, "protobuf number is cut off"),
+        (b"\x0a\x7f", pa.ArrowInvalid, "protobuf field of 127 bytes, 0 are left"),
+        (b"", pa.ArrowInvalid, "the ticket is neither"),
+    ],
+)
+def test_grpc_error_has_influxdbs_status_and_nothing_of_our_inside(
+    filled: StoreProcess, content: bytes, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        flight_call(filled, content)
+
+    assert "Traceback" not in str(caught.value)
+    assert ".py" not in str(caught.value).replace("pyarrow", "")
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x"])
+def test_grpc_without_the_token_is_unauthenticated(filled: StoreProcess, token: str | None) -> None:
+    with pytest.raises(flight.FlightUnauthenticatedError, match="the request was not authenticated"):
+        flight_call(filled, ticket("SELECT 1"), token)
+
+
+def query(store: StoreProcess, format_: str, sql: str = "SELECT * FROM q ORDER BY time") -> bytes:
+    answer = store.http("GET", "/api/v3/query_sql", params={"db": "sensorflow", "q": sql, "format": format_})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_http_formats_say_the_same(filled: StoreProcess) -> None:
+    first = {"time": "2023-11-14T22:13:20", "s": "a", "v": 1.5, "n": 1, "b": True, "t": "x"}
+    second = {"time": "2023-11-14T22:14:20", "s": "b", "v": 2.5, "n": 2}
+
+    assert json.loads(query(filled, "json")) == [first, second]
+    assert [json.loads(line) for line in query(filled, "jsonl").splitlines()] == [first, second]
+    assert query(filled, "csv").decode() == (
+        "time,s,v,n,b,t\n2023-11-14T22:13:20,a,1.5,1,true,x\n2023-11-14T22:14:20,b,2.5,2,,\n"
+    )
+    assert query(filled, "pretty", "SELECT s, v FROM q ORDER BY s").decode().splitlines() == [
+        "+---+-----+", "| s | v   |", "+---+-----+", "| a | 1.5 |", "| b | 2.5 |", "+---+-----+",
+    ]  # fmt: skip
+    assert parquet.read_table(io.BytesIO(query(filled, "parquet"))).to_pylist()[1]["v"] == 2.5
+
+
+def test_http_json_of_no_rows_is_an_empty_array(filled: StoreProcess) -> None:
+    assert query(filled, "json", "SELECT * FROM q WHERE false") == b"[]"
+
+
+def test_http_times_have_as_many_decimals_as_it_takes(filled: StoreProcess) -> None:
+    sql = "SELECT make_timestamp(t) AS t FROM (VALUES (1000000), (1000), (1)) AS x(t)"
+
+    assert [row["t"] for row in json.loads(query(filled, "json", sql))] == [
+        "1970-01-01T00:00:01", "1970-01-01T00:00:00.001", "1970-01-01T00:00:00.000001",
+    ]  # fmt: skip
+
+
+def test_http_post_takes_json_with_parameters(filled: StoreProcess) -> None:
+    body = {"db": "sensorflow", "q": "SELECT v FROM q WHERE s = $s", "params": {"s": "b"}}
+
+    assert filled.http("POST", "/api/v3/query_sql", json=body).json() == [{"v": 2.5}]
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "text"),
+    [
+        ({"db": "nope", "q": "SELECT 1"}, 404, '{"error":"database not found: nope"}'),
+        ({"db": "sensorflow"}, 400, "parameter 'q' is missing"),
+        ({"db": "sensorflow", "q": "SELECT 1", "format": "xml"}, 400, "unknown format 'xml'"),
+        ({"db": "sensorflow", "q": "SELECT 1", "params": "[1]"}, 400, "parameter 'params' is no JSON object"),
+        ({"db": "sensorflow", "q": "SELECT * FROM nope"}, 400, "table 'public.iox.nope' not found"),
+        ({"db": "sensorflow", "q": "SELECT $x"}, 400, "no value for parameter $x"),
+    ],
+)
+def test_http_query_error_is_clear(filled: StoreProcess, params: dict[str, str], status: int, text: str) -> None:
+    answer = filled.http("GET", "/api/v3/query_sql", params=params)
+
+    assert answer.status_code == status
+    assert text in answer.text
