@@ -6,10 +6,11 @@ import asyncio
 import ctypes
 import logging
 import os
-import random
 import signal
 import sys
 from typing import TYPE_CHECKING
+
+from sensorflow.backoff import backoff_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ class Child:
             if self._is_ending.is_set():
                 return
             failures = 1 if loop.time() - started > _SOUND_AFTER_S else failures + 1
-            delay_s = back_off_s(failures)
+            delay_s = backoff_s(failures - 1, first_s=_FIRST_DELAY_S, most_s=_LONGEST_DELAY_S)
             log.warning("%s ended with %s; starting it again in %.1f s", self.name, _describe(code), delay_s)
             await self._pause(delay_s)
 
@@ -85,12 +86,6 @@ class Child:
             await asyncio.wait_for(self._is_ending.wait(), seconds)
         except TimeoutError:
             return
-
-
-def back_off_s(failures: int) -> float:
-    """How long to wait before the next start, with jitter: half to all of 0.5, 1, 2, … 30 s."""
-    longest = min(_FIRST_DELAY_S * 2 ** min(failures - 1, 10), _LONGEST_DELAY_S)
-    return longest * random.uniform(0.5, 1)  # noqa: S311 # jitter
 
 
 def _describe(code: int) -> str:

@@ -36,6 +36,7 @@ def services(settings: CompleteSettings) -> list[Service]:
         FileNotFoundError: Mosquitto is not installed.
         SystemExit: A setting of one of them is wrong.
     """
+    settings.load_kinds()  # one that cannot be used stops the start, not three children again and again
     place = {"DATA_DIR": str(settings.data_dir)}
     store = {"INFLUX_TOKEN": _text(settings.influx_token), "INFLUX_DATABASE": settings.influx_database}
     reach = {
@@ -89,7 +90,8 @@ def broker_directory(settings: Common) -> Path:
 def _service(name: str, model: type[Common], own: dict[str, str]) -> Service:
     """A part of ours. Its settings are tried out here, where a wrong one stops the start and not a child."""
     read(model, **{setting.lower(): value for setting, value in own.items()})
-    return Service(name, [sys.executable, "-m", name], _environment(model, own))
+    # -P: a directory called "store" where we happen to be started is not ours.
+    return Service(name, [sys.executable, "-P", "-m", name], _environment(model, own))
 
 
 def _environment(model: type[Common], own: dict[str, str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ def show(settings: CompleteSettings) -> None:
         "MQTT user": "device",
         "MQTT password": settings.mqtt_device_password.get_secret_value(),
         "INFLUX_TOKEN": settings.influx_token.get_secret_value(),
-        "kept in": str(kept_file(settings.data_dir)),
+        "kept in": str(kept_file(settings.data_dir).resolve()),
     }
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():

@@ -17,7 +17,7 @@ import pytest
 
 from sensorflow.settings import UpSettings, read
 from sensorflow.up import claims
-from sensorflow.up.child import Child, back_off_s
+from sensorflow.up.child import Child
 from sensorflow.up.services import Service
 
 TIMEOUT_S = 10
@@ -192,12 +192,6 @@ async def test_child_holds_the_data_directory_for_as_long_as_it_lives(
     await running
     with claims.data_directory(tmp_path):
         pass
-
-
-def test_back_off_doubles_with_jitter_up_to_half_a_minute() -> None:
-    for failures, longest in ((1, 0.5), (2, 1), (3, 2), (7, 30), (100_000, 30)):
-        delays = [back_off_s(failures) for _ in range(100)]
-        assert longest / 2 <= min(delays) < max(delays) <= longest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")

@@ -37,7 +37,7 @@ class Up:
         flags = [word for name, port in self.ports.items() for word in (f"--{name}-port", str(port))]
         with self.out.open("w") as out, self.log.open("w") as log:
             self.process = psutil.Popen(
-                [sys.executable, "-m", "sensorflow.cli", "up", *flags],
+                [sys.executable, "-P", "-m", "sensorflow.cli", "up", *flags],
                 cwd=self.directory,
                 env=clean | environment,
                 stdout=out,
@@ -107,14 +107,8 @@ def test_printed_curl_line_works(running: Up) -> None:
 
 def test_table_shows_addresses_and_keys_that_are_kept(running: Up) -> None:
     printed = running.printed()
-    kept = dict(
-        line.split("=", 1)
-        for line in Path(
-            printed["kept in"],
-        )
-        .read_text()
-        .splitlines()[1:]
-    )
+    lines = Path(printed["kept in"]).read_text().splitlines()[1:]
+    kept = dict(line.split("=", 1) for line in lines)
 
     assert printed["HTTP API"] == f"http://127.0.0.1:{running.ports['http']}/api/v1/"
     assert printed["MQTT"] == f"127.0.0.1:{running.ports['mqtt']}"
@@ -140,7 +134,7 @@ def test_each_child_knows_its_own_secrets_only(running: Up) -> None:
 
 def test_second_start_on_the_same_data_is_refused_and_the_first_runs_on(running: Up) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "sensorflow.cli", "up"],
+        [sys.executable, "-P", "-m", "sensorflow.cli", "up"],
         cwd=running.directory,
         capture_output=True,
         text=True,
@@ -207,6 +201,24 @@ def test_busy_port_stops_the_start_and_is_named(up: Up) -> None:
     )
 
 
+def test_kind_that_cannot_be_used_stops_the_start(up: Up) -> None:
+    up.start(KINDS="nowhere.py")
+    code = up.process.wait(END_TIMEOUT_S)
+
+    assert code == 1
+    assert up.log.read_text() == "KINDS: no file 'nowhere.py'\n"
+
+
+def test_directories_called_like_ours_do_not_get_in_the_way(up: Up) -> None:
+    for name in ("bridge", "http_api", "store", "ws"):
+        (up.directory / name).mkdir()
+        (up.directory / name / "__init__.py").write_text("raise RuntimeError")
+
+    up.start()
+
+    up.wait_until_ready()
+
+
 def test_wrong_setting_of_any_service_stops_the_start(up: Up) -> None:
     up.start(RECEIPT_TIMEOUT_S="31")
     code = up.process.wait(END_TIMEOUT_S)
@@ -217,7 +229,7 @@ def test_wrong_setting_of_any_service_stops_the_start(up: Up) -> None:
 
 def test_init_makes_and_prints_the_keys_and_starts_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "sensorflow.cli", "init"], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-m", "sensorflow.cli", "init"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
 
     kept = (tmp_path / "data" / "sensorflow.env").read_text()
