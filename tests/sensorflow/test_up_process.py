@@ -20,6 +20,7 @@ from tests.broker import free_port
 pytestmark = pytest.mark.e2e
 READY_TIMEOUT_S = 30
 END_TIMEOUT_S = 10
+PARTS = ("bridge", "http_api", "store", "ws")
 KEY = "0123456789abcdef"
 
 
@@ -87,6 +88,9 @@ def up(tmp_path: Path) -> Iterator[Up]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     supervisor = Up(tmp_path_factory.mktemp("up"))
+    for name in PARTS:  # directories that happen to be called like our packages
+        (supervisor.directory / name).mkdir()
+        (supervisor.directory / name / "__init__.py").write_text("raise RuntimeError")
     supervisor.start()
     supervisor.wait_until_ready()
     yield supervisor
@@ -130,6 +134,11 @@ def test_each_child_knows_its_own_secrets_only(running: Up) -> None:
         "bridge": {"INFLUX_TOKEN", "MQTT_PASSWORD"},
         "http_api": {"INFLUX_TOKEN", "MQTT_PASSWORD", "API_KEY", "API_KEY_WS"},
     }
+
+
+def test_directories_called_like_ours_do_not_get_in_the_way(running: Up) -> None:
+    assert all((running.directory / name / "__init__.py").exists() for name in PARTS)
+    assert "RuntimeError" not in running.log.read_text()
 
 
 def test_second_start_on_the_same_data_is_refused_and_the_first_runs_on(running: Up) -> None:
@@ -207,16 +216,6 @@ def test_kind_that_cannot_be_used_stops_the_start(up: Up) -> None:
 
     assert code == 1
     assert up.log.read_text() == "KINDS: no file 'nowhere.py'\n"
-
-
-def test_directories_called_like_ours_do_not_get_in_the_way(up: Up) -> None:
-    for name in ("bridge", "http_api", "store", "ws"):
-        (up.directory / name).mkdir()
-        (up.directory / name / "__init__.py").write_text("raise RuntimeError")
-
-    up.start()
-
-    up.wait_until_ready()
 
 
 def test_wrong_setting_of_any_service_stops_the_start(up: Up) -> None:
