@@ -93,7 +93,7 @@ class NewestReadings:
         except PermanentError as error:
             if _NEVER_WRITTEN.search(str(error)):
                 return None
-            _log.error("the store refused %r: %s", sql, error)  # noqa: TRY400 - the message says it all
+            _log.error("the store refused %r: %s", sql, error)
             raise TransientError("the store refuses the query; the log says why") from error
         except TransientError as error:
             _log.debug("%s", error)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import paho.mqtt.client as paho
+import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -24,7 +25,7 @@ KEY = "the boards enter by this"
 KEY_WS = "browsers enter by this one"
 TOKEN = "the store opens to this"
 
-CIP = '''
+VAT = '''
 from sensorflow.kinds import Kind, Text, measure
 
 class Vat(Kind):
@@ -52,7 +53,7 @@ class Api:
 
     def __init__(self, directory: Path, mqtt_port: int, mqtt_password: str, **more: object) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "vat.py").write_text(CIP)
+        (directory / "vat.py").write_text(VAT)
         self.mqtt_port, self.mqtt_password = mqtt_port, mqtt_password
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -72,7 +73,7 @@ class Api:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-O", "-W", "error", "-m", "http_api"],
+                [sys.executable, "-W", "error", "-m", "http_api"],
                 cwd=directory,
                 env={"PATH": os.environ["PATH"], **environment},
                 stderr=log,
@@ -96,6 +97,11 @@ class Api:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json"} | dict(headers or {})
         return self.client.post(f"/api/v1/{kind}", content=content, headers=sent)
+
+    def is_connected_to(self, port: int) -> bool:
+        """Whether it holds a socket whose other end is this port."""
+        connections = psutil.Process(self.process.pid).net_connections("tcp")
+        return any(connection.raddr and connection.raddr.port == port for connection in connections)
 
     def stop(self) -> int:
         """End it as ``sensorflow up`` does; its exit code."""
@@ -125,7 +131,7 @@ class StandIn:
         self._client.username_pw_set("bridge", broker.passwords["bridge"])
         self._client.on_message = self._answer
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho types it not
         properties.SessionExpiryInterval = 3600
         self._client.reconnect_delay_set(1, 1)
         self._client.connect(broker.host, broker.port, clean_start=False, properties=properties)
@@ -153,13 +159,13 @@ class StandIn:
         self._client.loop_stop()
 
     def _answer(self, client: paho.Client, _: object, message: paho.MQTTMessage) -> None:
-        assert message.properties is not None
-        properties = dict(message.properties.UserProperty)
-        self.received.append((message.topic, message.payload, properties))
+        asked: Any = message.properties
+        properties = dict(asked.UserProperty)
+        self.received.append((message.topic, bytes(message.payload), properties))
         outcome = self.outcome(json.loads(message.payload), int(properties["received_us"]))
         if outcome is not None:
-            receipt = {message.properties.CorrelationData.decode(): [outcome]}
-            client.publish(message.properties.ResponseTopic, json.dumps(receipt).encode(), 0)
+            receipt = {asked.CorrelationData.decode(): [outcome]}
+            client.publish(asked.ResponseTopic, json.dumps(receipt).encode(), 0)
 
 
 class StatusReader:

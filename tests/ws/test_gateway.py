@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import orjson
@@ -24,8 +25,8 @@ def listen(api: Api, key: str = KEY_WS) -> ClientConnection:
 
 
 def refusal(api: Api, query: str = "", headers: dict[str, str] | None = None) -> Response:
-    with pytest.raises(InvalidStatus) as refused:
-        connect(api.ws_url + query, additional_headers=headers)
+    with pytest.raises(InvalidStatus) as refused, connect(api.ws_url + query, additional_headers=headers):
+        pass
     return refused.value.response
 
 
@@ -112,7 +113,8 @@ def test_one_connection_too_many_is_429_until_another_ends(
 
 def can_listen(api: Api) -> bool:
     try:
-        listen(api).close()
+        with listen(api):
+            pass
     except InvalidStatus:
         return False
     return True
@@ -147,7 +149,8 @@ def test_the_key_is_never_logged(start_bridge: Callable[[], StandIn], start_api:
     api = start_api(LOG_LEVEL="DEBUG", API_KEY_WS="browsers-enter-by-this-one")
     api.wait_until(bridge="active")
 
-    listen(api, "browsers-enter-by-this-one").close()
+    with listen(api, "browsers-enter-by-this-one"):
+        pass
     refusal(api, "?api-key=browsers-enter-by-this-onf")
     api.post("vat", {"sensor_id": "a"})
     api.stop()
@@ -187,6 +190,12 @@ class Deaf:
             % KEY_WS.replace(" ", "%20").encode()
         )
         assert self.socket.recv(12) == b"HTTP/1.1 101"
+        self.port = self.socket.getsockname()[1]
+
+
+def has_nearly(received: list[Any], batches: int) -> bool:
+    """Whether a client is less than 20 batches behind: a healthy one, however slow this machine is."""
+    return len(received) > 100 * (batches - 20)
 
 
 def test_a_client_that_does_not_read_is_dropped_while_another_gets_all(
@@ -210,26 +219,19 @@ def test_a_client_that_does_not_read_is_dropped_while_another_gets_all(
     with listen(api) as healthy:
         reader = threading.Thread(target=lambda: received.extend(healthy.recv(timeout=10) for _ in range(30_000)))
         reader.start()
-        for batch in batches:
+        for number, batch in enumerate(batches):
             bridge.publish("live", batch)
+            until(partial(has_nearly, received, number), 10)
         reader.join(20)
 
     assert [json.loads(message)["id"] for message in received] == [NOW_US + n for n in range(30_000)]
     until(lambda: "dropped a client that fell behind: 127.0.0.1" in api.log.read_text(), 15)
-    until(lambda: status.counters.get("ws_dropped") and status.counters["ws_clients"] == 0, 20)
-    counters = status.counters
+    until(lambda: not api.is_connected_to(deaf.port), 10)
+    until(lambda: all_are_accounted_for(status.counters), 10)
+    assert status.counters["ws_dropped_clients"] == 1
     status.leave()
-    assert counters["ws_dropped_clients"] == 1
-    assert counters["ws_offered"] == counters["ws_sent"] + counters["ws_dropped"]
-    assert is_reset(deaf.socket)
+    deaf.socket.close()
 
 
-def is_reset(connection: socket.socket) -> bool:
-    """Whether the other side has gone for good, after whatever is still in the kernel's buffers."""
-    connection.settimeout(10)
-    try:
-        while connection.recv(2**16):
-            pass
-    except ConnectionResetError:
-        return True
-    return False
+def all_are_accounted_for(counters: dict[str, int]) -> bool:
+    return counters.get("ws_clients") == 0 and counters["ws_offered"] == counters["ws_sent"] + counters["ws_dropped"]
