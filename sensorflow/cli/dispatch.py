@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from contextlib import contextmanager
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
+from sensorflow.backoff import backoff_s
 from sensorflow.cli.senders import RetryAfterError
 from sensorflow.errors import PermanentError, RejectedError, TransientError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sensorflow.cli.senders import Reading, Sender
     from sensorflow.cli.tally import Tally
 
-_FIRST_RETRY_S = 0.1
-_MAX_RETRY_S = 5.0
 _DRAIN_S = 5.0
 
 
@@ -103,7 +101,7 @@ class Dispatch:
             except TransientError as error:
                 self._trouble = str(error)
                 at_least_s = error.retry_after_s if isinstance(error, RetryAfterError) else 0
-                await asyncio.sleep(_pause_s(attempt, at_least_s))
+                await asyncio.sleep(at_least_s + backoff_s(attempt))
                 continue
             self._last_success = time.monotonic()
             return
@@ -121,12 +119,6 @@ class Dispatch:
         await self._stop.wait()
         await asyncio.sleep(_DRAIN_S)
         raise GaveUpError(f"stopped; no answer within {_DRAIN_S:g} s: {self._trouble}")
-
-
-def _pause_s(attempt: int, at_least_s: float) -> float:
-    """Doubling, with jitter so that the readings in flight do not come back all at once."""
-    longest_s = min(_FIRST_RETRY_S * 2 ** min(attempt, 10), _MAX_RETRY_S)
-    return at_least_s + random.uniform(longest_s / 2, longest_s)  # noqa: S311 - jitter is no secret
 
 
 def _first(group: BaseExceptionGroup[PermanentError]) -> PermanentError:

