@@ -35,9 +35,14 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow sh
     def __init__(self, config: StoreConfig, databases: Databases, socket: Path) -> None:
         # pyarrow sends the traceback of a Python exception to the client, and only exceptions of Python make it answer
         # INVALID_ARGUMENT or NOT_FOUND. This leaves the traceback no frames, in the whole process.
-        sys.tracebacklimit = 0
+        sys.tracebacklimit = 0  # until shutdown
         super().__init__(f"grpc+unix://{socket}", middleware={"headers": _HeadersFactory(config.token)})
         self._config, self._databases = config, databases
+
+    def shutdown(self) -> None:
+        """Wait for the calls that run, and end."""
+        super().shutdown()
+        sys.tracebacklimit = 1000
 
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
         """Plan a Flight SQL statement."""

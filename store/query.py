@@ -119,6 +119,8 @@ class _Session:
 
     def call(self, step: Callable[[], T]) -> T:
         """Run a step of DuckDB's, and put its errors in our words; its Arrow streams raise OSError for all of them."""
+        if self._deadline.has_passed:  # between two batches, when the client was slow
+            raise QueryTimeoutError(f"the query took longer than {self._timeout_s:g} s")
         try:
             return step()
         except (duckdb.Error, pa.ArrowException, OSError, ValueError) as error:

@@ -183,7 +183,7 @@ def _echoed(error: LineError) -> dict[str, Any]:
 
 
 def _retention_of(retention_s: float | None) -> dict[str, str]:
-    return {} if retention_s is None else {"retention_period": f"{retention_s:g}s"}
+    return {} if retention_s is None else {"retention_period": f"{retention_s:.12g}s"}
 
 
 def _required(query: Mapping[str, Any], name: str) -> str:

@@ -54,23 +54,27 @@ async def _serve(
     flight = FlightServer(config, databases, flight_socket)
     app = http_app(Api(config, databases, writer, Budget(config.max_pending_bytes)))
     acceptor = Acceptor(_uvicorn_config(app), flight_socket, config.max_connections)
-    async with asyncio.TaskGroup() as group:
-        accepting = group.create_task(acceptor.run(listener), name="accept")
-        keeping = [
-            group.create_task(writer.run(), name="write"),
-            group.create_task(retention.keep_applying(databases, writer), name="retention"),
-        ]
-        logger.info("listening on %s:%d, data in %s", config.host, listener.getsockname()[1], config.data_dir)
-        await stopping.wait()
-        accepting.cancel()
-        listener.close()
-        await _drained(config, databases, acceptor, flight)
-        for task in keeping:
-            task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            accepting = group.create_task(acceptor.run(listener), name="accept")
+            keeping = [
+                group.create_task(writer.run(), name="write"),
+                group.create_task(retention.keep_applying(databases, writer), name="retention"),
+            ]
+            logger.info("listening on %s:%d, data in %s", config.host, listener.getsockname()[1], config.data_dir)
+            await stopping.wait()
+            accepting.cancel()
+            listener.close()
+            await _drain(config, acceptor, flight)
+            for task in keeping:
+                task.cancel()
+    finally:
+        _cut_off(databases, acceptor)
+        await asyncio.to_thread(flight.shutdown)
 
 
-async def _drained(config: StoreConfig, databases: Databases, acceptor: Acceptor, flight: FlightServer) -> None:
-    """Let requests finish for ``grace_s``, then cut them off."""
+async def _drain(config: StoreConfig, acceptor: Acceptor, flight: FlightServer) -> None:
+    """Let requests finish for ``grace_s``."""
     flight_stopped = asyncio.create_task(asyncio.to_thread(flight.shutdown), name="stop Flight")
     for protocol in list(acceptor.http.connections):
         protocol.shutdown()  # closes the idle ones, and the others after their answer
@@ -79,10 +83,12 @@ async def _drained(config: StoreConfig, databases: Databases, acceptor: Acceptor
             await asyncio.shield(flight_stopped)
             while acceptor.http.tasks:
                 await asyncio.wait(acceptor.http.tasks)
+
+
+def _cut_off(databases: Databases, acceptor: Acceptor) -> None:
     for database in databases.all():
         database.interrupt()
     acceptor.close()
-    await flight_stopped
 
 
 def _uvicorn_config(app: ASGIApp) -> Config:

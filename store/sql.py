@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from store.errors import InvalidQueryError
-from store.line_protocol import Kind
+from store.line_grammar import Kind
 from store.tables import Columns, quoted, tags_of
 
 MAX_SQL_BYTES = 256 * 1024
@@ -140,7 +140,7 @@ def _translated(statement: duckdb.Statement, tables: Mapping[str, Columns], read
 
 def _translated_select(query: str, tables: Mapping[str, Columns], reader: duckdb.DuckDBPyConnection) -> str:
     tree = _parse(query, reader)
-    check = _Check(tables, _names_of_ctes(tree))
+    check = _Check(tables, _names_of_ctes(tree), reader)
     try:
         check.walk(tree)
     except RecursionError:
@@ -194,8 +194,8 @@ def _names_of_ctes(tree: dict[str, Any]) -> set[str]:
 class _Check:
     """Walks a syntax tree as ``json_serialize_sql`` gives it, and translates it in place."""
 
-    def __init__(self, tables: Mapping[str, Columns], ctes: Collection[str]) -> None:
-        self._tables = tables
+    def __init__(self, tables: Mapping[str, Columns], ctes: Collection[str], reader: duckdb.DuckDBPyConnection) -> None:
+        self._tables, self._reader = tables, reader
         self._by_folded_name = {name.casefold(): name for name in tables}
         self._ctes = ctes
         self.is_changed = False
@@ -245,7 +245,7 @@ class _Check:
         if not arguments or arguments[0] not in self._tables:
             raise InvalidQueryError(f"last_cache: no table {arguments[0] if arguments else None!r}")
         query = _newest_rows(arguments[0], self._tables[arguments[0]])
-        row = duckdb.execute("SELECT json_serialize_sql($1::VARCHAR)", [query]).fetchone()
+        row = self._reader.execute("SELECT json_serialize_sql($1::VARCHAR)", [query]).fetchone()
         subquery = json.loads(row[0])["statements"][0] if row else {}
         alias = node["alias"] or "last_cache"
         node.clear()

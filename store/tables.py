@@ -19,7 +19,8 @@ import pyarrow as pa
 from pyarrow import compute
 
 from store.errors import LimitReachedError
-from store.line_protocol import TYPE_CONFLICT, Kind, Rows, Shape
+from store.line_grammar import TYPE_CONFLICT, Kind, Shape
+from store.line_protocol import Rows
 
 MAX_TABLES = 2000
 MAX_COLUMNS = 500

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from influxdb_client_3.write_client.client.write_api import WriteType
 
 TOKEN = "apiv3_a-token-for-tests"
 ROOT = Path(__file__).parents[2]
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # else httpx reads the system's certificates for each client
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class StoreProcess:
     port: int = 0
     process: subprocess.Popen[str] | None = None
     _draining: threading.Thread | None = None
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(verify=_NO_TLS, timeout=30))
 
     def start(self) -> Self:
         """Start, and wait until it listens; a store that ends instead leaves its last words in ``log``."""
@@ -68,6 +71,8 @@ class StoreProcess:
         if self._draining:
             self._draining.join()
         self.process.stderr.close()
+        self._http.close()
+        self._http = httpx.Client(verify=_NO_TLS, timeout=30)
         return code
 
     @property
@@ -80,9 +85,9 @@ class StoreProcess:
             host=self.url, token=TOKEN, database="sensorflow", write_client_options=options, enable_gzip=enable_gzip
         )
 
-    def http(self, method: str, path: str, token: str = TOKEN, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+    def http(self, method: str, path: str, token: str | None = TOKEN, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self._http.request(method, self.url + path, headers=headers | options.pop("headers", {}), **options)
 
     def write(self, lines: str | bytes, db: str = "sensorflow", **params: str) -> httpx.Response:
         params = {"db": db, "precision": "microsecond", **params}

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -275,10 +274,14 @@ def test_writing_goes_on_while_a_query_streams(databases: Databases, database: D
     assert run(databases, "SELECT v FROM other") == [(1.0,)]
 
 
-def test_failed_transaction_leaves_the_schema_as_it_was(database: Database, tmp_path: Path) -> None:
+def test_failed_transaction_leaves_the_schema_as_it_was(database: Database) -> None:
     parsed = parse("undone v=1 1", precision="us", now_us=0)
-    with pytest.raises(duckdb.Error), database.transaction():
-        database.tables.adopt({"undone": database.tables.columns_with(parsed.rows[0].shape, {})})
-        database.connection.execute("SELECT nonsense")
 
+    def fail() -> None:
+        with database.transaction():
+            database.tables.adopt({"undone": database.tables.columns_with(parsed.rows[0].shape, {})})
+            database.connection.execute("SELECT nonsense")
+
+    with pytest.raises(duckdb.Error):
+        fail()
     assert "undone" not in database.tables.columns()
