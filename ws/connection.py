@@ -38,8 +38,9 @@ class Connection(WebSocketsSansIOProtocol):
         Raises:
             TimeoutError: The client has not read what went before.
         """
-        async with asyncio.timeout(timeout_s):
-            await self.writable.wait()
+        if not self.writable.is_set():
+            async with asyncio.timeout(timeout_s):
+                await self.writable.wait()
         if not self._is_open:
             return False
         self.transport.write(frames)

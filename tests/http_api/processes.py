@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -134,6 +135,7 @@ class StandIn:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho types it not
         properties.SessionExpiryInterval = 3600
         self._client.reconnect_delay_set(1, 1)
+        self._client.on_socket_open = _send_at_once
         self._client.connect(broker.host, broker.port, clean_start=False, properties=properties)
         self._client.loop_start()
         self._client.subscribe("sensors/#", 1)
@@ -166,6 +168,11 @@ class StandIn:
         if outcome is not None:
             receipt = {asked.CorrelationData.decode(): [outcome]}
             client.publish(asked.ResponseTopic, json.dumps(receipt).encode(), 0)
+
+
+def _send_at_once(_: paho.Client, __: object, opened: Any) -> None:
+    """Without this each receipt waits 40 ms for the PUBACK before it to be acknowledged by TCP."""
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class StatusReader:
