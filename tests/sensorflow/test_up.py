@@ -15,10 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sensorflow.credentials import complete
 from sensorflow.settings import UpSettings, read
 from sensorflow.up import claims
 from sensorflow.up.child import Child
-from sensorflow.up.services import Service
+from sensorflow.up.services import Service, services
 
 TIMEOUT_S = 10
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -99,6 +100,19 @@ def test_leftover_that_does_not_end_is_reported(tmp_path: Path, monkeypatch: pyt
         claims.data_directory(tmp_path).__enter__()
     leftover.kill()
     leftover.wait()
+
+
+def test_service_is_told_its_own_password_whatever_else_is_set(
+    free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "password").write_text("0123456789abcdef")
+    monkeypatch.setenv("MQTT_PASSWORD_FILE", str(tmp_path / "password"))
+    settings = complete(settings_on(free_port))
+
+    bridge = next(service for service in services(settings) if service.name == "bridge")
+
+    assert bridge.environment["MQTT_PASSWORD"] == settings.mqtt_password_bridge.get_secret_value()
+    assert "MQTT_PASSWORD_FILE" not in bridge.environment
 
 
 def python(code: str, **environment: str) -> Service:
@@ -199,7 +213,7 @@ def test_children_of_a_killed_supervisor_end(tmp_path: Path) -> None:
     code = """
 import asyncio, os, sys
 from sensorflow.up.child import Child
-from sensorflow.up.services import Service
+from sensorflow.up.services import Service, services
 sleeper = Service("child", [sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ))
 asyncio.run(Child(sleeper, 2).run())
 """

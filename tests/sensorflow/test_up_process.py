@@ -66,6 +66,14 @@ class Up:
         assert [child for child in children if child.is_running()] == []
         return code
 
+    def destroy(self) -> None:
+        """Whatever state it is in."""
+        if self.process.poll() is None:
+            everyone = [*self.process.children(recursive=True), self.process]
+            for each in everyone:
+                each.kill()
+            psutil.wait_procs(everyone, END_TIMEOUT_S)
+
     def printed(self) -> dict[str, str]:
         """The table: what stands after each name."""
         rows = re.findall(r"^(\S+(?: \S+)*?)  +(\S.*?) *$", self.out.read_text(), re.MULTILINE)
@@ -81,8 +89,7 @@ class Up:
 def up(tmp_path: Path) -> Iterator[Up]:
     supervisor = Up(tmp_path)
     yield supervisor
-    if supervisor.process.poll() is None:
-        supervisor.end()
+    supervisor.destroy()
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +98,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     for name in PARTS:  # directories that happen to be called like our packages
         (supervisor.directory / name).mkdir()
         (supervisor.directory / name / "__init__.py").write_text("raise RuntimeError")
-    supervisor.start()
-    supervisor.wait_until_ready()
-    yield supervisor
-    supervisor.end()
+    supervisor.start(INFLUX_TOKEN="apiv3_0123456789", MQTT_PASSWORD_OPERATOR=KEY)
+    try:
+        supervisor.wait_until_ready()
+        yield supervisor
+    finally:
+        supervisor.destroy()
 
 
 def test_printed_curl_line_works(running: Up) -> None:
