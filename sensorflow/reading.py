@@ -5,7 +5,6 @@ Pure: no I/O, and no clock but the one passed in.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 Value = float | bool | str
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CLIENT_IP = ',client_ip="'
+_CLIENT_IP = re.compile(r'(.*),client_ip="([0-9A-Fa-f:.]+)"')
+_MAX_EPOCH = 2**63  # ns, until the year 2262
 _FIELD = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)=("(?:[^"\\]|\\.)*"|[^,]+)')
 
 
@@ -64,8 +64,8 @@ def parse_time(value: float | str) -> int:
             raise _bad_time(f"{value!r:.80} has no offset; end it with Z or +hh:mm")
         return (moment - _EPOCH) // timedelta(microseconds=1)
     size = abs(value)
-    if not math.isfinite(size):
-        raise _bad_time(f"{value!r} is not finite")
+    if not size < _MAX_EPOCH:  # nor is NaN
+        raise _bad_time(f"{value!r:.80} is not below 2**63 ns since 1970")
     for threshold, to_us in ((5e9, 1_000_000), (5e12, 1_000), (5e15, 1)):
         if size < threshold:
             return round(value * to_us)
@@ -108,7 +108,7 @@ def series(table: str, sensor_id: str) -> str:
 
 def line(series_text: str, fields: str, time_us: int, client_ip: str | None) -> str:
     """One line of line protocol, in microseconds: ``table,sensor_id=S a=1.0,client_ip="…" time``."""
-    origin = f'{_CLIENT_IP}{client_ip}"' if client_ip else ""
+    origin = f',client_ip="{client_ip}"' if client_ip else ""
     return f"{series_text} {fields}{origin} {time_us}"
 
 
@@ -116,9 +116,10 @@ def split_line(text: str) -> tuple[str, str, int, str | None]:
     """What :func:`line` was made of: series, fields, time, client_ip. For lines that it made and no others."""
     series_text, _, rest = text.partition(" ")
     fields, _, time_us = rest.rpartition(" ")
-    # Inside a quoted string the quote would be escaped, so this can only be the field that line() adds.
-    head, found, ip = fields.rpartition(_CLIENT_IP)
-    return (series_text, head, int(time_us), ip[:-1]) if found else (series_text, fields, int(time_us), None)
+    # Only line() adds this: in a quoted string, the quote before an address would be escaped or be the closing one.
+    if found := _CLIENT_IP.fullmatch(fields):
+        return series_text, found[1], int(time_us), found[2]
+    return series_text, fields, int(time_us), None
 
 
 def parse_fields(fields: str) -> dict[str, Value]:
