@@ -7,8 +7,7 @@ import pytest
 
 from tests.broker import Broker
 from tests.http_api.processes import Api, StandIn, until
-from tests.http_api.test_post import assert_problem
-from tests.http_api.test_reads import latest
+from tests.http_api.requests import assert_problem, latest
 from tests.store.store_process import TOKEN, StoreProcess
 
 

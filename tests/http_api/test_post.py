@@ -1,26 +1,11 @@
 import json
 import socket
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import httpx
 import pytest
 
 from tests.http_api.processes import Api, StandIn, silence
-
-READING = {"temperature": 25.5, "humidity": 60.2, "pressure": 1012.5, "sensor_id": "sensor_001"}
-
-
-def assert_problem(response: httpx.Response, status: int, *words: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = response.json()
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["type"] == "about:blank"
-    for word in words:
-        assert word in problem["detail"]
-    return problem
+from tests.http_api.requests import HOSTILE_IDS, READING, assert_problem
 
 
 def test_a_reading_is_answered_as_the_firmware_expects_it(api: Api, bridge: StandIn) -> None:
@@ -211,7 +196,7 @@ def test_a_client_that_hangs_up_leaves_no_trace(api: Api) -> None:
     assert api.log.read_text() == before
 
 
-HOSTILE_BODIES = [
+BROKEN_BODIES = [  # whatever the kind
     b"",
     b" ",
     b"null",
@@ -230,13 +215,6 @@ HOSTILE_BODIES = [
     json.dumps(READING).encode() * 2,
     json.dumps([READING]).encode(),
     b'{"temperature": NaN, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": Infinity, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": 1e999, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": -1e999, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": "25.5", "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": true, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": null, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
-    b'{"temperature": ' + b"9" * 5000 + b', "humidity": 1, "pressure": 1, "sensor_id": "a"}',
     b"[" * 60_000,
     b'{"a":' * 10_000,
     b'{"temperature": ' + b"[" * 1000 + b"]" * 1000 + b"}",
@@ -251,27 +229,29 @@ HOSTILE_BODIES = [
     b'{"temperature": 1, "humidity": 1, "pressure": 1, "sensor_id": "a", "time": "2025-08-16"}',
     b'{"temperature": 1, "humidity": 1, "pressure": 1, "sensor_id": "a", "time": true}',
 ]
+WRONG_READINGS = [  # as temperature readings
+    b'{"temperature": Infinity, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+    b'{"temperature": 1e999, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+    b'{"temperature": -1e999, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+    b'{"temperature": "25.5", "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+    b'{"temperature": true, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+    b'{"temperature": null, "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+    b'{"temperature": ' + b"9" * 5000 + b', "humidity": 1, "pressure": 1, "sensor_id": "a"}',
+]
+HOSTILE_BODIES = [
+    *(("temperature_reading", body) for body in BROKEN_BODIES + WRONG_READINGS),
+    *((kind, body) for kind in ("telemetry", "vat") for body in BROKEN_BODIES),
+]
 
 
-@pytest.mark.parametrize("body", HOSTILE_BODIES, ids=range(len(HOSTILE_BODIES)))
-@pytest.mark.parametrize("kind", ["temperature_reading", "telemetry", "vat"])
+@pytest.mark.parametrize(("kind", "body"), HOSTILE_BODIES, ids=range(len(HOSTILE_BODIES)))
 def test_a_hostile_body_is_422_and_reaches_nobody(api: Api, bridge: StandIn, kind: str, body: bytes) -> None:
-    if kind == "telemetry" and (b'"time": ' not in body and b'"sensor_id": "a"}' in body and b"NaN" not in body):
-        pytest.skip("a board may well call a field so")
-
     response = api.post(kind, body)
 
     problem = assert_problem(response, 422)
     assert problem["errors"]
     assert problem["reason"] in ("bad_json", "bad_reading", "bad_time")
     assert bridge.received == []
-
-
-HOSTILE_IDS = [
-    "", " ", "a b", " a", "a ", "a/b", "/", "a+", "+", "#", "a#b", "\x00", "a\x00", "a\n", "\na", "a\r\nb", "'", '"',
-    "a'b", 'a"b', "a\\b", "a,b", "a=b", "-a", ".a", "_a", "a" * 65, "ä", "😀", "\u202ea", "a;DROP TABLE x", "$SYS",
-    "a%", "..", "../x", "\u2028", "\x7f", "\x1b[31m",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("sensor_id", HOSTILE_IDS, ids=ascii)

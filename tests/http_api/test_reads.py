@@ -4,11 +4,7 @@ import httpx
 import pytest
 
 from tests.http_api.processes import KEY, Api, StandIn, until
-from tests.http_api.test_post import HOSTILE_IDS, READING, assert_problem
-
-
-def latest(api: Api, sensor_id: str, kind: str | None = None) -> httpx.Response:
-    return api.client.get(f"/api/v1/sensor/{sensor_id}/latest", params={"kind": kind} if kind else {})
+from tests.http_api.requests import HOSTILE_IDS, READING, assert_problem, latest
 
 
 def raw_latest(api: Api, encoded: str) -> httpx.Response:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.broker import Broker
 from tests.http_api.processes import Api, StandIn, StatusReader, silence, until
-from tests.http_api.test_post import READING, assert_problem
+from tests.http_api.requests import READING, assert_problem
 
 StartApi = Callable[..., Api]
 StartBridge = Callable[[], StandIn]
