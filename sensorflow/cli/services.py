@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,12 @@ def init(data_dir: _DataDir = None) -> None:
     from sensorflow import up as supervisor  # noqa: PLC0415 # `--help` must not wait for it
     from sensorflow.up import table  # noqa: PLC0415 # as above
 
-    table.show(supervisor.initialize(_read(data_dir=data_dir)))
+    settings = _read(data_dir=data_dir)
+    try:
+        completed = supervisor.initialize(settings)
+    except OSError as error:
+        sys.exit(f"sensorflow init: {error}")
+    table.show(completed)
 
 
 def bridge() -> None:

@@ -235,6 +235,22 @@ def test_wrong_setting_of_any_service_stops_the_start(up: Up) -> None:
     assert up.log.read_text() == "RECEIPT_TIMEOUT_S: Input should be less than or equal to 30, got '31'\n"
 
 
+def test_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for command in ("up", "init"):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "sensorflow.cli", command, "--data-dir", "file/data"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"sensorflow {command}: ")
+        assert "file/data" in done.stderr
+
+
 def test_init_makes_and_prints_the_keys_and_starts_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "sensorflow.cli", "init"], cwd=tmp_path, capture_output=True, text=True, check=True
