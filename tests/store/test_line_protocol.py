@@ -168,15 +168,32 @@ def test_timestamp_is_read_in_its_precision(precision: str, stamp: str, time_us:
     assert parsed(f"m v=1 {stamp}", precision).rows[0].times == [time_us]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'm,k=x s="a"b",v=1 2',
+        'm,k=x s="a",v=\uff11 2',
+        'm,k=x s="a",v=1e999 2',
+        'm,k=x s="a",v=1 2 3',
+        "m,k=x s='a',v=1 2",
+    ],
+)
+def test_line_that_only_looks_like_the_one_before_is_refused(line: str) -> None:
+    result = parsed(f'm,k=x s="a",v=1 1\n{line}\nm,k=x s="b",v=2 3')
+
+    assert [error.number for error in result.errors] == [2]
+    assert [number for number, *_ in points(result)] == [1, 3]
+
+
 def test_line_without_timestamp_gets_the_servers_cut_to_the_precision() -> None:
     assert parsed("m v=1", "s", now_us=1_999_999).rows[0].times == [1_000_000]
     assert parsed("m v=1", "ns", now_us=1_999_999).rows[0].times == [1_999_999]
 
 
 def test_out_of_range_time_costs_its_own_line_only() -> None:
-    result = parsed("m v=1 1\nm v=2 9223372036854775807\nm v=3 3")
+    result = parsed("m v=1 1\nm v=2 9223372036854775807\nm v=3 3\nbad")
 
-    assert [error.number for error in result.errors] == [2]
+    assert [error.number for error in result.errors] == [2, 4]
     assert [time for *_, time in points(result)] == [1, 3]
 
 

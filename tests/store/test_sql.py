@@ -11,6 +11,7 @@ from store.database import Database, Databases
 from store.errors import BusyError, InvalidQueryError, QueryTimeoutError
 from store.line_protocol import parse
 from store.query import ResultStream
+from store.sql import admit
 
 HOSTILE = [
     "SELECT * FROM read_csv('/etc/passwd')",
@@ -160,9 +161,15 @@ def run(databases: Databases, sql: str) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("sql", HOSTILE, ids=lambda sql: sql[:60])
 def test_hostile_statement_is_refused(databases: Databases, database: Database, sql: str) -> None:
+    reader = database.take_reader()
+    try:
+        with pytest.raises(InvalidQueryError):
+            admit(sql, {}, database.tables.columns(), reader)
+    finally:
+        database.return_reader(reader)
+
     with pytest.raises(InvalidQueryError):
         run(databases, sql)
-
     assert run(databases, "SELECT count(*) FROM m") == [(3,)]
 
 

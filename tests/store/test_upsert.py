@@ -10,10 +10,10 @@ from tests.store.store_process import StoreProcess
 def test_later_value_wins_and_null_does_not_erase(store: StoreProcess) -> None:
     store.write("u_merge,s=a x=1,y=1 5\nu_merge,s=b x=10 5")
 
-    store.write("u_merge,s=a x=2,z=3 5")
+    store.write("u_merge,s=a x=2,z=3 5\nu_merge,s=b y=7 5")
 
     rows = store.rows("SELECT s, x, y, z FROM u_merge ORDER BY s")
-    assert rows == [{"s": "a", "x": 2.0, "y": 1.0, "z": 3.0}, {"s": "b", "x": 10.0}]
+    assert rows == [{"s": "a", "x": 2.0, "y": 1.0, "z": 3.0}, {"s": "b", "x": 10.0, "y": 7.0}]
 
 
 def test_duplicates_in_one_batch_collapse_in_their_order(store: StoreProcess) -> None:
@@ -23,6 +23,12 @@ def test_duplicates_in_one_batch_collapse_in_their_order(store: StoreProcess) ->
         {"s": "a", "x": 4.0, "y": 3.0},
         {"s": "b", "x": 9.0},
     ]
+
+
+def test_last_line_wins_also_between_lines_of_different_fields(store: StoreProcess) -> None:
+    store.write("u_shapes,s=b x=1,y=1 5\nu_shapes,s=a x=2 5\nu_shapes,s=a x=3,y=3 5")
+
+    assert store.rows("SELECT x, y FROM u_shapes WHERE s = 'a'") == [{"x": 3.0, "y": 3.0}]
 
 
 def test_missing_tag_is_a_key_of_its_own(store: StoreProcess) -> None:
