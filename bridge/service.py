@@ -65,9 +65,11 @@ class Bridge:
             timeline=Timeline(spool.recent_lines()),
         )
         self._announcer = Announcer(session)
-        self._shipper = Shipper(spool, self._in_spool, influx, kinds, replay_window_s=replay_window_s)
-        self._is_full = False
         self._changed = asyncio.Event()
+        self._shipper = Shipper(
+            spool, self._in_spool, influx, kinds, replay_window_s=replay_window_s, on_change=self._changed.set
+        )
+        self._is_full = False
         self._started = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:

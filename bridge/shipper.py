@@ -48,11 +48,19 @@ class Shipper:
 
     Args:
         replay_window_s: When the store comes back as another process, what it was sent within this time before is
-            sent again: InfluxDB 3 Core answers before its file system has written (reference: no fsync).
+            sent again: InfluxDB 3 Core answers before its file system has written (it does not fsync).
+        on_change: Called when the store comes or goes.
     """
 
     def __init__(
-        self, spool: Spool, in_spool: InSpool, influx: Influx, kinds: Kinds, *, replay_window_s: float
+        self,
+        spool: Spool,
+        in_spool: InSpool,
+        influx: Influx,
+        kinds: Kinds,
+        *,
+        replay_window_s: float,
+        on_change: Callable[[], None],
     ) -> None:
         self._spool, self._in_spool, self._influx = spool, in_spool, influx
         self._kind_by_table = {kind.table: kind.kind for kind in kinds.values()}
@@ -62,6 +70,7 @@ class Shipper:
         self._more = asyncio.Event()
         self._last_taken = 0
         self._store: Ping | None = None
+        self._on_change = on_change
         self.is_connected = False
 
     def wake(self) -> None:
@@ -103,12 +112,15 @@ class Shipper:
         self._slots.release()
 
     async def _watch_store(self) -> None:
+        attempt = 0
         while True:
             try:
                 ping: Ping = await self._in_store(self._influx.ping)
             except TransientError as error:
                 self._store_is(connected=False, why=str(error))
+                attempt += 1
             else:
+                attempt = 0
                 is_same = self._store is None or (
                     ping.process_id == self._store.process_id if ping.process_id else self.is_connected
                 )
@@ -116,7 +128,7 @@ class Shipper:
                 if not is_same:
                     await self._ship_again()
                 self._store_is(connected=True)
-            await asyncio.sleep(PING_INTERVAL_S)
+            await asyncio.sleep(backoff_s(attempt, most_s=PING_INTERVAL_S) if attempt else PING_INTERVAL_S)
 
     async def _ship_again(self) -> None:
         readings = await self._in_spool(self._spool.unship, self._window_us)
@@ -127,6 +139,7 @@ class Shipper:
     def _store_is(self, *, connected: bool, why: str = "") -> None:
         if connected != self.is_connected:
             self.is_connected = connected
+            self._on_change()
             if connected:
                 _log.info("store connected")
             else:
