@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from sensorflow.backoff import backoff_s
 from sensorflow.errors import TransientError
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class StoreWatch:
     async def run(self) -> None:
         """Ping for ever; cancel it to stop."""
         was_connected = True
+        attempt = 0
         while True:
             await self._ping()
+            attempt = 0 if self.is_connected else attempt + 1
             if self.is_connected != was_connected:
                 _log.warning("store %s", "answers again" if self.is_connected else "does not answer")
             was_connected = self.is_connected
-            await asyncio.sleep(PING_EVERY_S)
+            await asyncio.sleep(backoff_s(attempt, most_s=PING_EVERY_S) if attempt else PING_EVERY_S)
 
     async def _ping(self) -> None:
         try:
