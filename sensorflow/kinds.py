@@ -10,9 +10,11 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_json
@@ -26,6 +28,8 @@ SENSOR_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 KIND_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 FIELD_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 MAX_TELEMETRY_FIELDS = 64
+MAX_READINGS = 10_000  # of one array: more than 64 KiB can hold of good ones, and a bound for what bad ones cost
+MAX_ERRORS = 10  # told of one reading
 # Keys of a reading that are not its values, in the payload, the table, the 201 answer or the WebSocket message.
 RESERVED_FIELDS = frozenset(
     {"client_ip", "date_recorded", "id", "kind", "sensor_id", "time", "time_recorded", "timestamp"}
@@ -133,21 +137,16 @@ def parse_one(kind: type[Kind], body: bytes) -> Kind:
     """A payload that is one JSON object.
 
     Raises:
-        RejectedError: ``bad_json`` or ``bad_reading``.
+        RejectedError: ``bad_json``, ``bad_reading`` or ``validator_failed``.
     """
-    try:
-        reading = kind.model_validate_json(body)
-    except ValidationError as error:
-        raise _rejected(error) from None
-    _check_text(reading)
-    return reading
+    return _validated(kind.model_validate_json, body)
 
 
 def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
     """A payload that is one JSON object or an array of them; a bad element costs nothing but itself.
 
     Raises:
-        RejectedError: ``bad_json`` or ``bad_reading``, where there is no element to tell apart.
+        RejectedError: As by :func:`parse_one`, where there is no element to tell apart.
     """
     if not body.lstrip().startswith(b"["):
         return [parse_one(kind, body)]
@@ -157,17 +156,29 @@ def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
         raise RejectedError("bad_json", FieldError("", str(error))) from None
     if not elements:
         raise RejectedError("bad_reading", FieldError("", "an empty array, at least 1 reading"))
+    if len(elements) > MAX_READINGS:
+        detail = f"an array of {len(elements)} readings, at most {MAX_READINGS}"
+        raise RejectedError("bad_reading", FieldError("", detail))
     return [_parse_element(kind, element) for element in elements]
 
 
 def _parse_element(kind: type[Kind], element: object) -> Kind | RejectedError:
     try:
-        reading = kind.model_validate(element)
-        _check_text(reading)
-    except (ValidationError, RejectedError) as error:
-        rejected = _rejected(error) if isinstance(error, ValidationError) else error
-        rejected.payload = to_json(element)
-        return rejected
+        return _validated(kind.model_validate, element)
+    except RejectedError as error:
+        error.payload = to_json(element)
+        return error
+
+
+def _validated(validate: Callable[[Any], Kind], raw: object) -> Kind:
+    try:
+        reading = validate(raw)
+    except ValidationError as error:
+        raise _rejected(error) from None
+    except Exception as error:  # a user's kind may raise anything; its message must not stop all others
+        detail = f"{type(error).__name__}: {error!s:.200}"
+        raise RejectedError("validator_failed", FieldError("", detail)) from error
+    _check_text(reading)
     return reading
 
 
@@ -187,12 +198,13 @@ def _rejected(error: ValidationError) -> RejectedError:
     by_field: dict[str, list[str]] = {}
     inputs: dict[str, object] = {}
     for detail in details:
-        field = str(detail["loc"][0]) if detail["loc"] else ""
+        field = str(detail["loc"][0])[:64] if detail["loc"] else ""
         by_field.setdefault(field, []).append(detail["msg"])
         inputs[field] = detail["input"]
-    return RejectedError(
-        "bad_reading", *(FieldError(field, _sentence(msgs, inputs[field])) for field, msgs in by_field.items())
-    )
+    errors = [FieldError(field, _sentence(msgs, inputs[field])) for field, msgs in islice(by_field.items(), MAX_ERRORS)]
+    if len(by_field) > MAX_ERRORS:
+        errors.append(FieldError("", f"and {len(by_field) - MAX_ERRORS} more"))
+    return RejectedError("bad_reading", *errors)
 
 
 def _sentence(messages: list[str], value: object) -> str:
@@ -201,15 +213,20 @@ def _sentence(messages: list[str], value: object) -> str:
 
 
 def _import(name: str) -> ModuleType:
-    if not name.endswith(".py"):
-        try:
-            return importlib.import_module(name)
-        except ImportError as error:
-            raise ValueError(f"KINDS: cannot import {name!r}: {error}") from error
-    path = Path(name)
+    try:
+        return _run_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
+    except FileNotFoundError:
+        raise ValueError(f"KINDS: no file {name!r}") from None
+    except ImportError as error:
+        raise ValueError(f"KINDS: cannot import {name!r}: {error}") from error
+    except Exception as error:  # a user's module may raise anything
+        raise ValueError(f"KINDS: {name!r} cannot be run: {type(error).__name__}: {error}") from error
+
+
+def _run_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"sensorflow_kinds_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ValueError(f"KINDS: no file {name!r}")
+    if spec is None or spec.loader is None:
+        raise ImportError("not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # pydantic resolves annotations through it
     spec.loader.exec_module(module)
@@ -225,3 +242,23 @@ def _check_usable(kind: type[Kind], known: Kinds) -> None:
     for name in kind.value_names:
         if name in RESERVED_FIELDS or not re.fullmatch(FIELD_PATTERN, name):
             raise ValueError(f"{origin}: a field cannot be called {name!r}")
+        if wrong := [each for each in _types(kind.model_fields[name].annotation) if each not in (float, bool, str)]:
+            what = getattr(wrong[0], "__name__", wrong[0])
+            raise ValueError(f"{origin}: field {name!r} is {what}: float, bool and Text can be stored")
+    if not kind.value_names and not issubclass(kind, Telemetry):
+        raise ValueError(f"{origin}: no fields")
+    if kind.model_config.get("extra") == "allow" and not issubclass(kind, Telemetry):
+        raise ValueError(f"{origin}: only Telemetry and its subclasses take any field")
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """What a value of a field may be, but for None."""
+    if get_origin(annotation) in (Union, UnionType):
+        for each in get_args(annotation):
+            yield from _types(each)
+    elif get_origin(annotation) is Annotated:
+        yield from _types(get_args(annotation)[0])
+    elif get_origin(annotation) is Literal:
+        yield from map(type, get_args(annotation))
+    elif annotation is not NoneType:
+        yield annotation
