@@ -114,9 +114,9 @@ class Acceptor:
         for task in self._greetings:
             task.cancel()
         for half in list(self._spliced):
-            half.close()
+            half.abort()
         for protocol in list(self.http.connections):
-            protocol.transport.close()
+            protocol.transport.abort()
 
 
 async def _is_grpc(client: socket.socket) -> bool:
@@ -212,6 +212,11 @@ class _Half(asyncio.Protocol):
         """Send what is left, and close."""
         if self.transport:
             self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once: a client that does not read would never let the rest be sent."""
+        if self.transport:
+            self.transport.abort()
 
     def _cancel_deadline(self) -> None:
         if self._stalled:

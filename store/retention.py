@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+from functools import partial
 
 import duckdb
 
@@ -52,7 +53,7 @@ async def keep_applying(databases: Databases, writer: Writer) -> None:
     while True:
         for database in databases.all():
             try:
-                await writer.call(lambda database=database: apply(database))  # type: ignore[misc]  # as in writer.py
+                await writer.call(partial(apply, database))
             except duckdb.Error as error:
                 logger.error("retention of %r failed, next try in %d s: %s", database.name, INTERVAL_S, error)  # noqa: TRY400 - DuckDB's text says it
         await asyncio.sleep(INTERVAL_S)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import duckdb
@@ -91,7 +92,7 @@ class Writer:
             while lines < _COMMIT_LINES and not self._pending.empty():
                 group.append(self._pending.get_nowait())
                 lines += len(group[-1].parsed.starts)
-            await asyncio.shield(self.call(lambda group=group: self._commit(group)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            await asyncio.shield(self.call(partial(self._commit, group)))
 
     async def close(self) -> None:
         """Close the databases after what is under way."""
