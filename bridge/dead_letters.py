@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.spool import FILE_NAME
 from sensorflow.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
@@ -70,13 +71,14 @@ class Selection:
 
 
 @contextmanager
-def opened(spool: Path, *, to_delete: bool = False) -> Iterator[sqlite3.Connection]:
-    """The spool that the bridge made, read-only unless ``to_delete``; it is never created here.
+def opened(directory: Path, *, to_delete: bool = False) -> Iterator[sqlite3.Connection]:
+    """The spool that the bridge made in this directory, read-only unless ``to_delete``; it is never created here.
 
     Raises:
         PermanentError: There is none, or it is no spool.
         TransientError: It stays locked.
     """
+    spool = directory / FILE_NAME
     if not spool.is_file():
         raise PermanentError(f"no spool at {spool}: the bridge has not run with this data directory")
     try:

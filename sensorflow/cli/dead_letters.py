@@ -128,7 +128,7 @@ def purge(
 @contextmanager
 def _spool(data_dir: Path, *, to_delete: bool = False) -> Iterator[sqlite3.Connection]:
     try:
-        with dead_letters.opened(data_dir / "spool" / "spool.db", to_delete=to_delete) as spool:
+        with dead_letters.opened(data_dir / "spool", to_delete=to_delete) as spool:
             yield spool
     except SensorFlowError as error:
         fail(error)

@@ -122,7 +122,9 @@ class Publisher:
 
     async def _wait_for_connection(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._connected.wait(), _CONNECT_TIMEOUT_S)
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes just as it ends.
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._connected.wait()
         if self._refusal:
             raise self._refusal
         if not self._connected.is_set():

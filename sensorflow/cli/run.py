@@ -80,7 +80,10 @@ async def _send(
 async def _progress(tally: Tally) -> AsyncIterator[None]:
     """A bar and the rate while it runs; nothing where nobody looks."""
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn())
-    with Progress(*columns, console=stderr(), transient=True, auto_refresh=False) as bar:
+    console = stderr()
+    with Progress(
+        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+    ) as bar:
         task = asyncio.create_task(_refresh(bar, tally), name="progress")
         try:
             yield

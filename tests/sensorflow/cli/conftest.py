@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from sensorflow.cli import dead_letters, query, replay, simulate, watch
 
@@ -39,7 +38,7 @@ class Api:
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # one write an answer; two would wait 40 ms for each other
 
-            def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 api.bodies.append(body)
                 api.paths.append(self.path)

@@ -2,12 +2,15 @@
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
+from bridge.spool import Spool
 from tests.broker import Broker
 from tests.sensorflow.cli.conftest import Run
 from tests.sensorflow.cli.test_mqtt import Subscriber
@@ -22,19 +25,30 @@ LETTERS = [
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """Open as the bridge holds it while it runs."""
-    (tmp_path / "data/spool").mkdir(parents=True)
-    with closing(sqlite3.connect(tmp_path / "data/spool/spool.db", isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "CREATE TABLE dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER, reason TEXT, "
-            "detail TEXT, topic TEXT, payload BLOB, client_ip TEXT)"
-        )
-        connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER)")
+    """What the bridge made and has open."""
+    bridge = Spool(tmp_path / "data/spool", max_bytes=2**24)
+    with (
+        closing(bridge),
+        closing(sqlite3.connect(tmp_path / "data/spool/spool.db", isolation_level=None)) as connection,
+    ):
         connection.executemany(
             "INSERT INTO dead_letter (time_us, reason, detail, topic, payload, client_ip) VALUES (?,?,?,?,?,?)", LETTERS
         )
         yield connection
+
+
+def user_properties(message: MQTTMessage) -> object:
+    return getattr(message.properties, "UserProperty", None)
+
+
+def insert(spool: sqlite3.Connection, reason: str, count: int) -> None:
+    rows = [(number, reason, b"%d" % number) for number in range(count)]
+    sql = (
+        "INSERT INTO dead_letter (time_us, reason, detail, topic, payload) VALUES (?, ?, '', 'sensors/a/telemetry', ?)"
+    )
+    spool.execute("BEGIN")
+    spool.executemany(sql, rows)
+    spool.execute("COMMIT")
 
 
 def ids(spool: sqlite3.Connection) -> list[int]:
@@ -102,7 +116,7 @@ def test_purge_asks_first(run: Run, spool: sqlite3.Connection) -> None:
 
 
 def test_purge_of_many_goes_in_short_transactions(run: Run, spool: sqlite3.Connection) -> None:
-    spool.executemany("INSERT INTO dead_letter (time_us, reason) VALUES (?, 'bad_time')", [(n,) for n in range(2500)])
+    insert(spool, "bad_time", 2500)
 
     result = run("dead-letters", "purge", "--reason", "bad_time", "--yes")
 
@@ -111,8 +125,6 @@ def test_purge_of_many_goes_in_short_transactions(run: Run, spool: sqlite3.Conne
 
 
 def test_deletion_waits_while_the_bridge_commits(run: Run, spool: sqlite3.Connection, tmp_path: Path) -> None:
-    import threading
-
     writer = sqlite3.connect(tmp_path / "data/spool/spool.db", isolation_level=None, check_same_thread=False)
     writer.execute("BEGIN IMMEDIATE")
     commit = threading.Timer(0.3, writer.execute, ["COMMIT"])
@@ -174,8 +186,8 @@ def test_replay_publishes_with_the_first_time_and_deletes_what_the_broker_took(
     bridge.close()
     assert result.exit_code == 0, result.output
     assert (first.topic, first.payload) == ("sensors/a/telemetry", LETTERS[0][4])
-    assert first.properties.UserProperty == [("received_us", "1780000000000001"), ("client_ip", "10.0.0.7")]
-    assert second.properties.UserProperty == [("received_us", "1780000000000002")]
+    assert user_properties(first) == [("received_us", "1780000000000001"), ("client_ip", "10.0.0.7")]
+    assert user_properties(second) == [("received_us", "1780000000000002")]
     assert (ids(spool), purged(spool)) == ([3, 4], 2)
 
 
@@ -193,10 +205,7 @@ def test_replay_leaves_what_has_no_topic_and_says_so(run: Run, spool: sqlite3.Co
 
 def test_replay_of_many_takes_them_in_batches_and_once_each(run: Run, spool: sqlite3.Connection, mqtt: Broker) -> None:
     spool.execute("DELETE FROM dead_letter")
-    spool.executemany(
-        "INSERT INTO dead_letter (time_us, topic, payload) VALUES (?, 'sensors/a/telemetry', ?)",
-        [(number, b"%d" % number) for number in range(250)],
-    )
+    insert(spool, "bad_time", 250)
     bridge = Subscriber(mqtt, "bridge", "sensors/#")
 
     result = run("dead-letters", "replay", "--all")

@@ -24,12 +24,15 @@ class Subscriber:
         self._subscribed = threading.Event()
         self.client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
         client.username_pw_set(user, broker.passwords[user])
-        client.on_connect = lambda *_: client.subscribe(topic, qos=1)
+        client.on_connect = lambda *_: self._subscribe(topic)
         client.on_subscribe = lambda *_: self._subscribed.set()
         client.on_message = lambda _client, _data, message: self.messages.put(message)
         client.connect(broker.host, broker.port)
         client.loop_start()
         assert self._subscribed.wait(5)
+
+    def _subscribe(self, topic: str) -> None:
+        self.client.subscribe(topic, qos=1)
 
     def next(self) -> MQTTMessage:
         return self.messages.get(timeout=5)

@@ -23,7 +23,7 @@ def climate(tmp_path: Path) -> Path:
 def summary(output: str) -> dict[str, int]:
     return {
         name: int(number.replace(",", ""))
-        for name, number in re.findall(r"^ *([a-z]+) +([\d,]+)(?:  |$)", output, re.M)
+        for name, number in re.findall(r"^ *([a-z]+) +([\d,]+)(?:  |$)", output, re.MULTILINE)
     }
 
 

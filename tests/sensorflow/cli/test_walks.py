@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -28,7 +29,7 @@ def test_values_move_in_small_steps() -> None:
     walk = Walk(TemperatureReading, "seed")
     temperatures = [float(walk.values()["temperature"]) for _ in range(500)]
 
-    steps = [abs(after - before) for before, after in zip(temperatures, temperatures[1:], strict=False)]
+    steps = [abs(after - before) for before, after in pairwise(temperatures)]
     assert 0 < max(steps) < 1
 
 
