@@ -37,6 +37,7 @@ from ws.connection import Connection
 from ws.hub import Hub
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
 # Open requests are answered within PUBACK and receipt timeouts; browsers leave within ws.app.CLOSE_TIMEOUT_S.
@@ -143,7 +144,6 @@ async def _listen(api: Any, config: HttpApiSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    _log.info("listening on http://%s:%d", config.http_host, config.http_port)
     await server.serve()
 
 
@@ -152,6 +152,11 @@ class _Server(uvicorn.Server):
         """Answer what is open and end; asked twice, end at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it, and say where."""
+        await super().startup(sockets)
+        _log.info("listening on http://%s:%d", self.config.host, self.config.port)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

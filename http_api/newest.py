@@ -87,7 +87,7 @@ class NewestReadings:
     def _query(self, kind: type[Kind], sensor_id: str) -> Newest | None:
         # The table's name is a declared one; the sensor's is a parameter. All columns, because the store may not have
         # a column yet that no reading has filled.
-        sql = f"SELECT * FROM {kind.table} WHERE sensor_id = $sensor_id ORDER BY time DESC LIMIT 1"  # noqa: S608 - see above
+        sql = f'SELECT * FROM "{kind.table}" WHERE sensor_id = $sensor_id ORDER BY time DESC LIMIT 1'  # noqa: S608 - see above
         try:
             table = self.influx.query(sql, {"sensor_id": sensor_id})
         except PermanentError as error:

@@ -60,7 +60,8 @@ def start_api(tmp_path: Path, broker: Broker) -> Iterator[Callable[..., Api]]:
 
     def start(**settings: object) -> Api:
         password = broker.passwords["http_api"]
-        started.append(Api(tmp_path / "api", broker.port, password, **{"RECEIPT_TIMEOUT_S": 0.3} | settings))
+        directory = tmp_path / f"api-{len(started)}"
+        started.append(Api(directory, broker.port, password, **{"RECEIPT_TIMEOUT_S": 0.3} | settings))
         return started[-1]
 
     yield start

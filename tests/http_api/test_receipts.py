@@ -1,4 +1,4 @@
-import asyncio
+import gc
 
 import orjson
 import pytest
@@ -71,12 +71,11 @@ async def test_correlation_ids_are_short_and_never_the_same() -> None:
 async def test_a_rejection_that_nobody_looked_at_is_not_reported_by_asyncio(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    import gc
-
     receipts = Receipts()
-    with receipts.expect() as (correlation, _):
+    with receipts.expect() as (correlation, receipt):
         settle(receipts, **{correlation: {"reason": "bad_time", "detail": "late"}})
+
+    del receipt
     gc.collect()
-    await asyncio.sleep(0)
 
     assert not caplog.records

@@ -151,5 +151,20 @@ def test_it_says_how_it_is_to_whoever_listens(broker: Broker, start_api: StartAp
     until(lambda: status.states[2:] == ["running"])
     api.process.kill()
     until(lambda: status.states[3:] == ["gone"])
+    late = StatusReader(broker)
+    until(lambda: late.states == ["gone"])
 
     status.leave()
+    late.leave()
+
+
+def test_a_port_that_is_taken_ends_the_start_and_is_named(start_api: StartApi) -> None:
+    first = start_api()
+    first.wait_until(mqtt="connected")
+
+    second = start_api(HTTP_PORT=first.port)
+
+    assert second.process.wait(10) == 3
+    assert "address already in use" in second.log.read_text()
+    assert f"{first.port}" in second.log.read_text()
+    assert "listening" not in second.log.read_text()
