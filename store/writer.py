@@ -14,7 +14,7 @@ from typing import TypeVar
 import duckdb
 
 from store.database import Database, Databases
-from store.errors import BusyError, LimitReachedError, StorageError, StoreError
+from store.errors import BusyError, LimitReachedError, StartError, StorageError, StoreError
 from store.line_protocol import LineError, Parsed, Rows
 from store.tables import Columns, SchemaConflictError
 
@@ -100,19 +100,27 @@ class Writer:
         self._thread.shutdown()
 
     def _commit(self, group: Sequence[_Write]) -> None:
-        """Commit a group, one transaction for each database in it, and tell the waiting ones."""
+        """Commit a group, one transaction for each database in it, and tell the waiting ones.
+
+        Raises:
+            duckdb.FatalException: DuckDB takes nothing more until the process restarts. The waiting ones were told.
+        """
         for name in dict.fromkeys(write.database for write in group):
             writes = [write for write in group if write.database == name]
-            results: list[Outcome | StoreError]
             try:
-                results = list(_store(self._databases.create(name), writes))
+                _tell_all(writes, _store(self._databases.create(name), writes))
             except StoreError as error:
-                results = [error] * len(writes)
-            except duckdb.Error as error:
-                logger.error("commit to %r failed, nothing of it is stored: %s", name, error)  # noqa: TRY400 - DuckDB's text says it
-                results = [StorageError("the store could not write; its log has the reason")] * len(writes)
-            for write, result in zip(writes, results, strict=True):
-                write.outcome.get_loop().call_soon_threadsafe(_tell, write.outcome, result)
+                _tell_all(writes, [error] * len(writes))
+            except (duckdb.Error, StartError) as error:
+                logger.error("commit to %r failed, nothing is stored: %s", name, error)  # noqa: TRY400 - the text says it
+                _tell_all(writes, [StorageError("the store could not write; its log has the reason")] * len(writes))
+                if isinstance(error, duckdb.FatalException):
+                    raise
+
+
+def _tell_all(writes: Sequence[_Write], results: Sequence[Outcome | StoreError]) -> None:
+    for write, result in zip(writes, results, strict=True):
+        write.outcome.get_loop().call_soon_threadsafe(_tell, write.outcome, result)
 
 
 def _tell(future: asyncio.Future[Outcome], result: Outcome | StoreError) -> None:
