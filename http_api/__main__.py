@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-# Open requests are answered within PUBACK and receipt timeouts; browsers leave within ws.app.CLOSE_TIMEOUT_S.
+# For what is open to end by itself: a reading waits for PUBACK or receipt, a browser for ws.app.CLOSE_TIMEOUT_S. What
+# takes longer (a body that does not come, a long RECEIPT_TIMEOUT_S) is cut off, and logged as that.
 GRACE_S = 5
 VERSION = version("sensorflow")
 
