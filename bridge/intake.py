@@ -139,6 +139,8 @@ class Intake:
             try:
                 outcomes.append(self._accept(target, reading, origin, commit))
             except RejectedError as error:
+                if isinstance(reading, Kind) and len(readings) > 1:  # not the good ones beside it
+                    error.payload = reading.model_dump_json(exclude_unset=True).encode()
                 outcomes.append(_reject(error, topic, payload, origin, commit))
         return outcomes
 
