@@ -11,7 +11,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
     """One store for all tests that only write and read: each uses tables of its own."""
     process = StoreProcess(tmp_path_factory.mktemp("store")).start()
     yield process
-    process.kill()
+    process.stop()
 
 
 @pytest.fixture
@@ -19,4 +19,4 @@ def own_store(tmp_path: Path) -> Iterator[StoreProcess]:
     """A store to stop, kill and restart."""
     process = StoreProcess(tmp_path).start()
     yield process
-    process.kill()
+    process.stop()
