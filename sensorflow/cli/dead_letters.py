@@ -92,7 +92,7 @@ def show(letter_id: Annotated[int, typer.Argument(metavar="ID")], data_dir: Data
     record = _record(letter)
     payload = str(record.pop("payload")).splitlines()
     for name, value in record.items():
-        typer.echo(f"{name:<10} {printable(str(value))}")
+        typer.echo(f"{name:<10} {printable(str(value or '-'))}")
     typer.echo(f"{'payload':<10} {len(letter.payload):,} bytes")
     typer.echo("\n".join(f"  {printable(line)}" for line in payload))
 
