@@ -23,7 +23,7 @@ from bridge.spool import SpoolFullError
 from bridge.timeline import Timeline
 from sensorflow import topics
 from sensorflow.backoff import backoff_s
-from sensorflow.errors import SensorFlowError
+from sensorflow.mqtt import RefusedError, UnavailableError
 from sensorflow.reading import timestamp
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sensorflow.reading import TimeWindow
 
 HEARTBEAT_S = 5.0
+STATUS_RETRY_S = 0.1
 FLUSH_TIMEOUT_S = 2.0
 
 _log = logging.getLogger("bridge")
@@ -140,22 +141,28 @@ class Bridge:
         """Say how we are, at least every ``HEARTBEAT_S``, and delete what is no longer needed."""
         while True:
             self._changed.clear()
-            await self._publish_status("running")
+            is_said = await self._publish_status("running")
             await self._in_spool(self._prune)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S if self._session.is_connected else 0.1):
+                async with asyncio.timeout(HEARTBEAT_S if is_said else STATUS_RETRY_S):
                     await self._changed.wait()
 
     def _prune(self) -> None:
         with contextlib.suppress(SpoolFullError):
             self._spool.prune(self._replay_window_us)
 
-    async def _publish_status(self, state: str) -> None:
+    async def _publish_status(self, state: str) -> bool:
+        """Say how we are; False where the broker does not take it now."""
         if not self._session.is_connected:
-            return
+            return False
         depth: Depth = await self._in_spool(self._spool.depth)
-        with contextlib.suppress(SensorFlowError):
+        try:
             await self._session.publish(topics.status("bridge"), self._status(state, depth), retain=True, timeout_s=2)
+        except RefusedError:
+            return True  # nobody listens; what is retained is there all the same
+        except UnavailableError:
+            return False
+        return True
 
     def _status(self, state: str, depth: Depth) -> bytes:
         now_us = _now_us()
