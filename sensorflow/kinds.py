@@ -30,6 +30,8 @@ FIELD_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 MAX_TELEMETRY_FIELDS = 64
 MAX_READINGS = 10_000  # of one array: more than 64 KiB can hold of good ones, and a bound for what bad ones cost
 MAX_ERRORS = 10  # told of one reading
+# Taken by other paths below /api/v1/.
+RESERVED_KINDS = frozenset({"health", "history", "live", "ping", "readings", "sensor", "sensors", "stats"})
 # Keys of a reading that are not its values, in the payload, the table, the 201 answer or the WebSocket message.
 RESERVED_FIELDS = frozenset(
     {"client_ip", "date_recorded", "id", "kind", "sensor_id", "time", "time_recorded", "timestamp"}
@@ -237,6 +239,8 @@ def _check_usable(kind: type[Kind], known: Kinds) -> None:
     origin = f"{kind.__module__}.{kind.__name__}"
     if not re.fullmatch(KIND_PATTERN, kind.kind) or not re.fullmatch(KIND_PATTERN, kind.table):
         raise ValueError(f"{origin}: kind {kind.kind!r} and table {kind.table!r} must match {KIND_PATTERN}")
+    if kind.kind in RESERVED_KINDS:
+        raise ValueError(f"{origin}: a kind cannot be called {kind.kind!r}: the HTTP API has another use for it")
     if twin := next((other for other in known.values() if kind.kind == other.kind or kind.table == other.table), None):
         raise ValueError(f"{origin}: kind {kind.kind!r} or table {kind.table!r} is already {twin.__name__}'s")
     for name in kind.value_names:

@@ -394,6 +394,7 @@ def kind_source(body: str, name: str = "Vat") -> str:
         (kind_source("kind = 'Big Vat'; x: float"), "kind 'Big Vat' and table 'Big Vat' must match"),
         (kind_source("kind = 'a/b'; table = 'ab'; x: float"), "kind 'a/b' and table 'ab' must match"),
         (kind_source("table = 'a; DROP TABLE b'; x: float"), "table 'a; DROP TABLE b' must match"),
+        (kind_source("kind = 'health'; x: float"), "a kind cannot be called 'health'"),
         (kind_source("kind = 'telemetry'; table = 'mine'; x: float"), "kind 'telemetry' .* is already Telemetry's"),
         (kind_source("table = 'sensor_readings'; x: float"), "table 'sensor_readings' is already TemperatureReading's"),
         (kind_source("client_ip: Text"), "a field cannot be called 'client_ip'"),
