@@ -59,12 +59,8 @@ class Bridge:
         self._session, self._spool = session, spool
         self._replay_window_us = int(replay_window_s * 1e6)
         self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        self._intake = Intake(
-            kinds,
-            window,
-            fingerprints=Fingerprints(spool.fingerprints()),
-            timeline=Timeline(spool.recent_lines()),
-        )
+        timeline = Timeline(spool.recent_lines())
+        self._intake = Intake(kinds, window, fingerprints=Fingerprints(spool.fingerprints()), timeline=timeline)
         self._announcer = Announcer(session)
         self._changed = asyncio.Event()
         self._shipper = Shipper(
@@ -118,10 +114,11 @@ class Bridge:
             try:
                 await self._in_spool(self._spool.commit, commit)
             except SpoolFullError as error:
+                if await self._in_spool(self._make_room):
+                    continue
                 self._fullness_is(is_full=True, why=str(error))
                 if stopping.is_set():
                     return False
-                await self._in_spool(self._prune)
                 await asyncio.sleep(backoff_s(attempt, most_s=1.0))
                 attempt += 1
             else:
@@ -150,6 +147,11 @@ class Bridge:
     def _prune(self) -> None:
         with contextlib.suppress(SpoolFullError):
             self._spool.prune(self._replay_window_us)
+
+    def _make_room(self) -> bool:
+        with contextlib.suppress(SpoolFullError):
+            return self._spool.make_room()
+        return False
 
     async def _publish_status(self, state: str) -> bool:
         """Say how we are; False where the broker does not take it now."""

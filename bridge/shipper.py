@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from bridge.spool import Chunk, Spool
-    from sensorflow.influx import Influx, Ping
+    from sensorflow.influx import Ping
     from sensorflow.kinds import Kinds
 
     InSpool = Callable[..., Awaitable[Any]]
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
         """What is used of :class:`sensorflow.influx.Influx`."""
 
         def write(self, lines: bytes) -> None: ...
+
+    class Store(Writer, Protocol):
+        """The same, and whether it is there."""
+
+        def ping(self) -> Ping: ...
 
 
 IN_FLIGHT = 4
@@ -65,6 +70,7 @@ class Shipper:
         self._spool, self._in_spool, self._influx = spool, in_spool, influx
         self._kind_by_table = {kind.table: kind.kind for kind in kinds.values()}
         self._window_us = int(replay_window_s * 1e6)
+        self._forget = forget
         self._threads = ThreadPoolExecutor(IN_FLIGHT + 1, thread_name_prefix="store")
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._more = asyncio.Event()
@@ -102,13 +108,15 @@ class Shipper:
         while True:
             try:
                 refused = await self._in_store(write_all, self._influx, chunk.lines)
-                dead_letters = [self._dead_letter(line, reason) for line, reason in refused]
-                await self._in_spool(self._spool.mark_shipped, chunk, time.time_ns() // 1000, dead_letters)
+                rejected = {line: self._dead_letter(line, reason) for line, reason in refused}
+                await self._in_spool(self._spool.mark_shipped, chunk, time.time_ns() // 1000, rejected)
                 break
             except TransientError as error:
                 self._store_is(connected=False, why=str(error))
                 await asyncio.sleep(backoff_s(attempt))
                 attempt += 1
+        for line in rejected:
+            self._forget(line.decode())
         self._slots.release()
 
     async def _watch_store(self) -> None:

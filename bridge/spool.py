@@ -17,7 +17,7 @@ from bridge.timeline import CAPACITY
 from sensorflow.errors import TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from bridge.intake import Commit, DeadLetter
@@ -79,8 +79,9 @@ class Spool:
     """The spool of one bridge; a second process that opens it for writing is refused.
 
     Args:
-        max_bytes: When the file has grown to this size, or the disk is full, a commit raises ``SpoolFullError`` until
-            shipped batches have made room. Nothing is ever dropped to make room.
+        max_bytes: When the spool holds this much (one commit may go beyond), or the disk is full, a commit raises
+            ``SpoolFullError`` until shipped batches have made room. Only commits are held up: what is spooled can
+            always be marked as shipped. Nothing that is not shipped is ever dropped to make room.
 
     Raises:
         SystemExit: Another bridge has it, or it was written by a newer version.
@@ -88,13 +89,16 @@ class Spool:
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._max_bytes = max_bytes
         self._lock = _lock(directory)
         self._db = sqlite3.connect(directory / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
-        self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._prepare_schema(directory)
-        self._db.execute(f"PRAGMA max_page_count = {max_bytes // _PAGE_BYTES}")
+        try:
+            self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._prepare_schema(directory)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file and let go of it."""
@@ -107,6 +111,9 @@ class Spool:
         Raises:
             SpoolFullError: Nothing was written.
         """
+        # Not PRAGMA max_page_count: at that limit not even the batches could be marked that make room.
+        if (size := self._size_bytes()) >= self._max_bytes:
+            raise SpoolFullError(f"the spool holds {size:,} of {self._max_bytes:,} bytes")
         with self._transaction() as db:
             if commit.starts_session:
                 db.execute("DELETE FROM fingerprint")
@@ -141,22 +148,21 @@ class Spool:
             readings, size = readings + count, size + len(text)
         return Chunk(ids[0], ids[-1], created, lines) if ids else None
 
-    def mark_shipped(self, chunk: Chunk, now_us: int, rejected: list[DeadLetter]) -> None:
-        """The store has the chunk, but for the lines that became these dead letters.
+    def mark_shipped(self, chunk: Chunk, now_us: int, rejected: Mapping[bytes, DeadLetter]) -> None:
+        """The store has the chunk, but for these lines, which are dead letters from now on.
 
         Raises:
             SpoolFullError: Not noted; shipping the chunk again changes nothing.
         """
         # To forget this costs only another write of the same rows, so it need not wait for the disk.
         with self._transaction(is_durable=bool(rejected)):
+            if rejected:
+                self._take_out(chunk, rejected)
             self._count_shipped(
                 "UPDATE batch SET shipped_us = ? WHERE id BETWEEN ? AND ? AND shipped_us IS NULL RETURNING readings",
                 (now_us, chunk.first, chunk.last),
                 sign=1,
             )
-            if rejected:
-                self._add("rejected", len(rejected))
-                self._bury(rejected)
 
     def unship(self, window_us: int) -> int:
         """Have shipped again what was shipped within the window before the last: the store may have lost it.
@@ -181,6 +187,19 @@ class Spool:
             )
             db.execute("DELETE FROM fingerprint WHERE id <= ?", (self._meta("messages") - WINDOW,))
 
+    def make_room(self) -> bool:
+        """Delete the older half of what is shipped, also where ``unship`` would want it: accepting comes first.
+
+        Returns:
+            Whether there was any.
+        """
+        with self._transaction(is_durable=False) as db:
+            deleted = db.execute(
+                "DELETE FROM batch WHERE shipped_us IS NOT NULL"
+                " AND id <= (SELECT (min(id) + max(id)) / 2 FROM batch WHERE shipped_us IS NOT NULL)"
+            )
+            return deleted.rowcount > 0
+
     def recent_lines(self) -> Iterator[str]:
         """The last readings, oldest first: at least as many as the timeline wants, or all."""
         horizon = self._meta("readings") - CAPACITY
@@ -199,7 +218,6 @@ class Spool:
         ).fetchone()
         readings, shipped, rejected = self._meta("readings"), self._meta("shipped"), self._meta("rejected")
         refused = self._meta("dead_letters")
-        free, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
         return Depth(
             accepted=readings + refused,
             stored=shipped - rejected,
@@ -207,8 +225,12 @@ class Spool:
             dead_letters=refused + rejected,
             duplicates=self._meta("duplicates"),
             oldest_us=oldest[0] if oldest else None,
-            size_bytes=(pages - free) * _PAGE_BYTES,
+            size_bytes=self._size_bytes(),
         )
+
+    def _size_bytes(self) -> int:
+        free, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+        return int(pages - free) * _PAGE_BYTES
 
     def _prepare_schema(self, directory: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -222,6 +244,25 @@ class Spool:
             "INSERT INTO dead_letter (time_us, reason, detail, topic, payload, client_ip) VALUES (?, ?, ?, ?, ?, ?)",
             map(astuple, dead_letters),
         )
+
+    def _take_out(self, chunk: Chunk, rejected: Mapping[bytes, DeadLetter]) -> None:
+        """Make the rejected lines dead letters, and let neither ``unship`` nor the timeline see them again."""
+        batches = self._db.execute(
+            "SELECT id, lines FROM batch WHERE id BETWEEN ? AND ? AND shipped_us IS NULL", (chunk.first, chunk.last)
+        ).fetchall()
+        for batch_id, text in batches:
+            lines = text.split(b"\n")
+            if not (buried := [rejected[line] for line in lines if line in rejected]):
+                continue
+            kept = [line for line in lines if line not in rejected]
+            if kept:
+                row = (len(kept), b"\n".join(kept), batch_id)
+                self._db.execute("UPDATE batch SET readings = ?, lines = ? WHERE id = ?", row)
+            else:
+                self._db.execute("DELETE FROM batch WHERE id = ?", (batch_id,))
+            self._add("shipped", len(buried))
+            self._add("rejected", len(buried))
+            self._bury(buried)
 
     def _count_shipped(self, update: str, parameters: tuple[int, ...], *, sign: int) -> int:
         readings = sum(int(count) for (count,) in self._db.execute(update, parameters).fetchall())
@@ -261,5 +302,6 @@ def _lock(directory: Path) -> IO[str]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        file.close()
         raise SystemExit(f"another bridge is running on the spool in {directory}") from None
     return file

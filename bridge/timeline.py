@@ -62,6 +62,11 @@ class Timeline:
         self._newest.put(series, time_us)
         return time_us
 
+    def forget(self, line: str) -> None:
+        """A line that the store rejected: when it is sent again, it is as good as new."""
+        series, _, time_us, _ = split_line(line)
+        self._placed.drop((series, time_us))
+
 
 class _Recent(Generic[Key]):
     """A dict of integers that forgets the older half when it holds twice ``capacity``."""
@@ -79,3 +84,7 @@ class _Recent(Generic[Key]):
         if len(self._new) >= self._capacity:
             self._old, self._new = self._new, {}
         self._new[key] = value
+
+    def drop(self, key: Key) -> None:
+        self._new.pop(key, None)
+        self._old.pop(key, None)
