@@ -147,7 +147,7 @@ class StoreSettings(Common):
     influx_token: Secret
     influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     store_host: str = "127.0.0.1"
-    influx_port: Port = 8181
+    influx_port: int = Field(default=8181, ge=0, le=65535, description="0 takes a free one and logs it.")
     store_retention_days: float | None = Field(default=None, gt=0)
     store_query_timeout_s: float = Field(default=30, gt=0)
     store_query_max_rows: int = Field(default=1_000_000, ge=1)

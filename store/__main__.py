@@ -1,17 +1,28 @@
-"""``python -m store``: the store alone, told by the environment what to do."""
+"""The embedded store as a process: settings, then serve until SIGTERM or SIGINT."""
+
+from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import signal
 import sys
-from pathlib import Path
 
 import uvloop
 
+from sensorflow.log import start_logging
+from sensorflow.settings import StoreSettings, read
 from store.config import StoreConfig
 from store.errors import StartError
 from store.server import serve
+
+
+def main() -> None:
+    """Run the store."""
+    settings = read(StoreSettings)
+    start_logging(settings.log_level, settings.log_format)
+    try:
+        uvloop.run(_run(_config(settings)))
+    except StartError as error:
+        sys.exit(f"store: {error}")
 
 
 async def _run(config: StoreConfig) -> None:
@@ -21,28 +32,20 @@ async def _run(config: StoreConfig) -> None:
     await serve(config, stopping=stopping)
 
 
-def _config() -> StoreConfig:
-    token = os.environ.get("INFLUX_TOKEN", "")
-    if not token:
-        raise StartError("INFLUX_TOKEN is not set")
+def _config(settings: StoreSettings) -> StoreConfig:
+    days = settings.store_retention_days
     return StoreConfig(
-        data_dir=Path(os.environ.get("DATA_DIR", "data")) / "store",
-        host=os.environ.get("INFLUX_HOST_BIND", "127.0.0.1"),
-        port=int(os.environ.get("INFLUX_PORT", "8181")),
-        token=token,
-        database=os.environ.get("INFLUX_DATABASE", "sensorflow"),
+        data_dir=settings.data_dir / "store",
+        host=settings.store_host,
+        port=settings.influx_port,
+        token=settings.influx_token.get_secret_value(),
+        database=settings.influx_database,
+        retention_s=None if days is None else days * 86400,
+        query_timeout_s=settings.store_query_timeout_s,
+        query_max_rows=settings.store_query_max_rows,
+        memory_limit=settings.store_memory_limit,
     )
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        uvloop.run(_run(_config()))
-    except StartError as error:
-        print(f"store: {error}", file=sys.stderr)  # noqa: T201 - one line for the operator
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
