@@ -64,7 +64,13 @@ class Bridge:
         self._announcer = Announcer(session)
         self._changed = asyncio.Event()
         self._shipper = Shipper(
-            spool, self._in_spool, influx, kinds, replay_window_s=replay_window_s, on_change=self._changed.set
+            spool,
+            self._in_spool,
+            influx,
+            kinds,
+            replay_window_s=replay_window_s,
+            on_change=self._changed.set,
+            forget=timeline.forget,
         )
         self._is_full = False
         self._started = time.monotonic()

@@ -55,17 +55,19 @@ class Shipper:
         replay_window_s: When the store comes back as another process, what it was sent within this time before is
             sent again: InfluxDB 3 Core answers before its file system has written (it does not fsync).
         on_change: Called when the store comes or goes.
+        forget: Called with each line that the store rejected.
     """
 
     def __init__(
         self,
         spool: Spool,
         in_spool: InSpool,
-        influx: Influx,
+        influx: Store,
         kinds: Kinds,
         *,
         replay_window_s: float,
         on_change: Callable[[], None],
+        forget: Callable[[str], None],
     ) -> None:
         self._spool, self._in_spool, self._influx = spool, in_spool, influx
         self._kind_by_table = {kind.table: kind.kind for kind in kinds.values()}
