@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from bridge.intake import DeadLetter
+from bridge.spool import SpoolFullError
 from sensorflow import topics
 from sensorflow.backoff import backoff_s
 from sensorflow.errors import PermanentError, TransientError
@@ -77,6 +78,7 @@ class Shipper:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._more = asyncio.Event()
         self._last_taken = 0
+        self._rounds = 0  # how often shipping started anew
         self._store: Ping | None = None
         self._on_change = on_change
         self.is_connected = False
@@ -87,7 +89,7 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship, for ever. Cancel it to stop: what was on its way stays in the spool and is sent again."""
-        await self._in_spool(self._spool.unship, self._window_us)  # nobody watched the store while we were not there
+        await self._unship()  # nobody watched the store while we were not there
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_store(), name="watch store")
             while True:
@@ -98,7 +100,10 @@ class Shipper:
     async def _next_chunk(self) -> Chunk:
         while True:
             self._more.clear()
+            this_round = self._rounds
             chunk: Chunk | None = await self._in_spool(self._spool.unshipped, self._last_taken)
+            if this_round != self._rounds:
+                continue  # it was looked for behind what is to be sent again
             if chunk is not None:
                 self._last_taken = chunk.last
                 return chunk
@@ -141,10 +146,22 @@ class Shipper:
             await asyncio.sleep(backoff_s(attempt, most_s=PING_INTERVAL_S) if attempt else PING_INTERVAL_S)
 
     async def _ship_again(self) -> None:
-        readings = await self._in_spool(self._spool.unship, self._window_us)
+        readings = await self._unship()
         _log.warning("the store was restarted: sending it the last %d readings again", readings)
         self._last_taken = 0
+        self._rounds += 1
         self.wake()
+
+    async def _unship(self) -> int:
+        attempt = 0
+        while True:
+            try:
+                return int(await self._in_spool(self._spool.unship, self._window_us))
+            except SpoolFullError as error:  # the disk is full, or another program has the lock
+                if attempt == 0:
+                    _log.error("nothing can be sent again until there is room: %s", error)
+                await asyncio.sleep(backoff_s(attempt))
+                attempt += 1
 
     def _store_is(self, *, connected: bool, why: str = "") -> None:
         if connected != self.is_connected:

@@ -1,0 +1,298 @@
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import shipper as shipper_module
+from bridge.intake import Commit
+from bridge.shipper import Shipper, write_all
+from bridge.spool import Spool, SpoolFullError
+from sensorflow.errors import PermanentError, TransientError
+from sensorflow.influx import PartialWriteError, Ping
+from sensorflow.kinds import load_kinds
+
+WINDOW_S = 60
+
+
+class StandIn:
+    """A store in memory that fails as it is told."""
+
+    def __init__(self) -> None:
+        self.rows: list[bytes] = []
+        self.writes: list[list[bytes]] = []
+        self.failures: list[Exception] = []
+        self.rejects: Callable[[bytes], bool] = lambda _: False
+        self.has_line_errors = True
+        self.process_id: str | None = "first"
+        self.is_there = True
+
+    def write(self, lines: bytes) -> None:
+        self.writes.append(lines.split(b"\n"))
+        if self.failures:
+            raise self.failures.pop(0)
+        bad = [number for number, line in enumerate(self.writes[-1], 1) if self.rejects(line)]
+        if bad and not self.has_line_errors:
+            raise PermanentError("store answered 400: something is wrong")
+        self.rows += [line for number, line in enumerate(self.writes[-1], 1) if number not in bad]
+        if bad:
+            raise PartialWriteError([(number, f"line {number} is bad") for number in bad])
+
+    def ping(self) -> Ping:
+        if not self.is_there:
+            raise TransientError("store unreachable")
+        return Ping("1", self.process_id)
+
+
+@pytest.fixture
+def store() -> StandIn:
+    return StandIn()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    opened = Spool(tmp_path / "spool", max_bytes=2**30)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper_module, "PING_INTERVAL_S", 0.01)
+    monkeypatch.setattr(shipper_module, "backoff_s", lambda _, **__: 0.001)
+
+
+async def in_spool(call: Callable[..., Any], *arguments: Any) -> Any:
+    await asyncio.sleep(0)
+    return call(*arguments)
+
+
+@asynccontextmanager
+async def shipping(spool: Spool, store: StandIn, in_spool: Any = in_spool) -> AsyncIterator[Shipper]:
+    forgotten: list[str] = []
+    shipper = Shipper(
+        spool,
+        in_spool,
+        store,
+        load_kinds(),
+        replay_window_s=WINDOW_S,
+        on_change=lambda: None,
+        forget=forgotten.append,
+    )
+    shipper.forgotten = forgotten  # type: ignore[attr-defined] # for the test to look at
+    task = asyncio.create_task(shipper.run())
+    try:
+        yield shipper
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 5) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+def lines(*numbers: int) -> list[str]:
+    return [f'telemetry,sensor_id=s1 a={number}.0,client_ip="::1" {number}' for number in numbers]
+
+
+def put(spool: Spool, *numbers: int) -> None:
+    spool.commit(Commit(time.time_ns() // 1000, lines(*numbers)))
+
+
+def dead_letters(spool: Spool) -> list[tuple[str, str, str, dict[str, Any], str]]:
+    rows = spool._db.execute("SELECT reason, detail, topic, payload, client_ip FROM dead_letter ORDER BY id")
+    return [(*row[:3], json.loads(row[3]), row[4]) for row in rows]
+
+
+def stored(store: StandIn) -> list[int]:
+    return sorted(int(row.rpartition(b" ")[2]) for row in store.rows)
+
+
+async def test_what_is_in_the_spool_and_what_comes_later_is_shipped(spool: Spool, store: StandIn) -> None:
+    put(spool, 1, 2)
+    async with shipping(spool, store) as shipper:
+        await until(lambda: spool.depth().spooled == 0)
+
+        put(spool, 3)
+        shipper.wake()
+
+        await until(lambda: spool.depth().spooled == 0)
+        await until(lambda: shipper.is_connected)
+    assert stored(store) == [1, 2, 3]
+
+
+async def test_store_that_is_away_for_a_while_gets_all_of_it_later(spool: Spool, store: StandIn) -> None:
+    store.failures = [TransientError("away")] * 7
+    put(spool, 1, 2)
+
+    async with shipping(spool, store):
+        await until(lambda: spool.depth().spooled == 0)
+
+    assert stored(store) == [1, 2]
+    assert len(store.writes) == 8
+    assert dead_letters(spool) == []
+
+
+async def test_exactly_the_lines_that_the_store_rejects_are_dead_letters(spool: Spool, store: StandIn) -> None:
+    store.rejects = lambda line: line.endswith((b" 2", b" 3"))
+    put(spool, 1, 2)
+    put(spool, 3, 4)
+
+    async with shipping(spool, store) as shipper:
+        await until(lambda: spool.depth().spooled == 0)
+        assert shipper.forgotten == lines(2, 3)  # type: ignore[attr-defined] # as above
+
+    assert stored(store) == [1, 4]
+    assert dead_letters(spool) == [
+        ("store_rejected", "line 2 is bad", "sensors/s1/telemetry", {"a": 2.0, "time": 2}, "::1"),
+        ("store_rejected", "line 3 is bad", "sensors/s1/telemetry", {"a": 3.0, "time": 3}, "::1"),
+    ]
+
+
+async def test_line_that_the_store_does_not_name_is_found(spool: Spool, store: StandIn) -> None:
+    store.has_line_errors = False
+    store.rejects = lambda line: line.endswith((b" 13", b" 14", b" 90"))
+    put(spool, *range(1, 101))
+
+    async with shipping(spool, store):
+        await until(lambda: spool.depth().spooled == 0)
+
+    assert stored(store) == [number for number in range(1, 101) if number not in (13, 14, 90)]
+    assert [letter[3]["time"] for letter in dead_letters(spool)] == [13, 14, 90]
+    assert len(store.writes) < 50
+
+
+async def test_store_that_goes_away_while_a_line_is_looked_for_costs_nothing(spool: Spool, store: StandIn) -> None:
+    store.failures = [PermanentError("no"), PermanentError("no"), TransientError("away")]
+    store.rejects = lambda line: line.endswith(b" 3")
+    put(spool, 1, 2, 3, 4)
+
+    async with shipping(spool, store):
+        await until(lambda: spool.depth().spooled == 0)
+
+    assert set(stored(store)) == {1, 2, 4}
+    assert [letter[3]["time"] for letter in dead_letters(spool)] == [3]
+
+
+async def test_store_that_was_restarted_gets_the_replay_window_again(spool: Spool, store: StandIn) -> None:
+    put(spool, 1, 2)
+    async with shipping(spool, store) as shipper:
+        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+
+        store.rows.clear()
+        store.process_id = "second"
+
+        await until(lambda: stored(store) == [1, 2])
+        await until(lambda: spool.depth().spooled == 0)
+
+
+async def test_store_without_process_ids_gets_it_again_when_it_was_away(spool: Spool, store: StandIn) -> None:
+    store.process_id = None
+    put(spool, 1)
+    async with shipping(spool, store) as shipper:
+        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+
+        store.is_there = False
+        await until(lambda: not shipper.is_connected)
+        store.rows.clear()
+        store.is_there = True
+
+        await until(lambda: stored(store) == [1])
+
+
+async def test_replay_window_is_sent_again_at_the_start_too(spool: Spool, store: StandIn) -> None:
+    put(spool, 1)
+    async with shipping(spool, store):
+        await until(lambda: spool.depth().spooled == 0)
+    store.rows.clear()
+
+    async with shipping(spool, store):
+        await until(lambda: stored(store) == [1] and spool.depth().spooled == 0)
+
+
+async def test_rejected_lines_are_not_sent_again_after_a_restart(spool: Spool, store: StandIn) -> None:
+    store.rejects = lambda line: line.endswith(b" 2")
+    put(spool, 1, 2)
+    for _ in range(2):
+        store.rows.clear()
+        async with shipping(spool, store):
+            await until(lambda: stored(store) == [1] and spool.depth().spooled == 0)
+
+    depth = spool.depth()
+    assert (depth.accepted, depth.stored, depth.dead_letters) == (2, 1, 1)
+    assert len(dead_letters(spool)) == 1
+
+
+async def test_restart_that_is_noticed_while_the_spool_is_read_forgets_nothing(spool: Spool, store: StandIn) -> None:
+    gate, held = asyncio.Event(), asyncio.Event()
+    gate.set()
+
+    async def late(call: Callable[..., Any], *arguments: Any) -> Any:
+        answer = await in_spool(call, *arguments)
+        if call.__name__ == "unshipped" and answer is not None and not gate.is_set():
+            held.set()
+            await gate.wait()
+        return answer
+
+    put(spool, 1, 2)
+    async with shipping(spool, store, late) as shipper:
+        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+
+        gate.clear()
+        put(spool, 3)
+        shipper.wake()
+        await held.wait()
+        store.rows.clear()
+        store.process_id = "second"
+        await until(lambda: spool.depth().spooled == 3)
+        gate.set()
+
+        await until(lambda: spool.depth().spooled == 0)
+    assert set(stored(store)) == {1, 2, 3}
+
+
+async def test_spool_that_cannot_be_written_for_a_while_stops_nothing(spool: Spool, store: StandIn) -> None:
+    fails = {"unship": 2, "mark_shipped": 2}
+
+    async def failing(call: Callable[..., Any], *arguments: Any) -> Any:
+        if fails.get(call.__name__, 0):
+            fails[call.__name__] -= 1
+            raise SpoolFullError("disk full") from sqlite3.OperationalError()
+        return await in_spool(call, *arguments)
+
+    put(spool, 1)
+    async with shipping(spool, store, failing) as shipper:
+        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+
+        fails["unship"] = 2
+        store.rows.clear()
+        store.process_id = "second"
+
+        await until(lambda: stored(store) == [1])
+
+
+def test_nothing_but_refused_lines_comes_back_from_a_write(store: StandIn) -> None:
+    store.rejects = lambda line: line == b"b"
+
+    assert write_all(store, [b"a"]) == []
+    assert write_all(store, [b"a", b"b", b"c"]) == [(b"b", "line 2 is bad")]
+
+
+def test_only_line_that_is_refused_without_a_word_is_the_culprit(store: StandIn) -> None:
+    store.has_line_errors = False
+    store.rejects = lambda _: True
+
+    assert write_all(store, [b"a", b"b"]) == [
+        (b"a", "store answered 400: something is wrong"),
+        (b"b", "store answered 400: something is wrong"),
+    ]
