@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 IN_FLIGHT = 4
-LINGER_S = 0.02  # so that a burst of small commits is one write: what is shown at once comes by another way
+LINGER_S = 0.1  # so that a burst of small commits is one write: what is shown at once comes by another way
 PING_INTERVAL_S = 2.0
 
 _log = logging.getLogger("bridge")
