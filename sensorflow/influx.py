@@ -26,8 +26,9 @@ from sensorflow.errors import PermanentError, TransientError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What the store says about the request itself. Everything else (401 and 403 too: a token can be put right) is retried.
-_HOPELESS = frozenset({400, 404, 405, 413, 415, 422})
+# What the store says about the lines themselves. Everything else is retried: a token or an address that is wrong (401,
+# 403, 404) can be put right, and must not make dead letters of all that is in the spool.
+_HOPELESS = frozenset({400, 413, 422})
 
 
 class PartialWriteError(PermanentError):
@@ -126,8 +127,11 @@ class Influx:
             raise TransientError(f"store unreachable: {_brief(error)}") from error
         if answer.status != 200:
             raise TransientError(f"store answered {answer.status} to /ping")
-        body = orjson.loads(answer.data or b"{}")
-        return Ping(body.get("version", "unknown"), body.get("process_id"))
+        try:
+            body = orjson.loads(answer.data or b"{}")
+            return Ping(body.get("version", "unknown"), body.get("process_id"))
+        except (ValueError, AttributeError):
+            raise TransientError(f"store answered {answer.data[:80]!r} to /ping") from None
 
     def close(self) -> None:
         """Close the connections."""
