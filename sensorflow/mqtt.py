@@ -156,6 +156,7 @@ class Session:
             will=will,
         ).write()
         self._connection: _Connection | None = None
+        self._newest: _Connection | None = None  # which may not have been let in yet, but deliver already
         self._events: list[Event] = []
         self._events_bytes = 0
         self._arrived = asyncio.Event()
@@ -226,8 +227,8 @@ class Session:
         await self._arrived.wait()
         self._arrived.clear()
         events, self._events, self._events_bytes = self._events, [], 0
-        if self._connection is not None:
-            self._connection.resume()
+        if self._newest is not None:
+            self._newest.resume()
         return events
 
     def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
@@ -245,7 +246,7 @@ class Session:
             connection.send(b"".join(packets))
 
     async def _stay_connected(self) -> None:
-        connection = _Connection(self)
+        connection = self._newest = _Connection(self)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await _loop().create_connection(lambda: connection, self._host, self._port, ssl=self._ssl)
@@ -356,7 +357,7 @@ class _Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Listen again."""
-        if self._is_paused and self._transport is not None:
+        if self._is_paused and self._transport is not None and not self.lost.done():
             self._is_paused = False
             self._heard = _now()
             self._transport.resume_reading()
