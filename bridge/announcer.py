@@ -54,8 +54,14 @@ class Announcer:
                 except SensorFlowError:
                     self.dropped += count  # http_api answers 202 to those
         self._frames += self._admit(commit.frames, len(self._frames))
-        self._dead_letters += self._admit(commit.dead_letters, len(self._dead_letters))
-        if self._frames or self._dead_letters:
+        self.mirror(commit.dead_letters)
+        if self._frames:
+            self._some.set()
+
+    def mirror(self, dead_letters: list[DeadLetter]) -> None:
+        """Publish them soon."""
+        self._dead_letters += self._admit(dead_letters, len(self._dead_letters))
+        if self._dead_letters:
             self._some.set()
 
     async def run(self) -> None:

@@ -29,7 +29,7 @@ from sensorflow.reading import timestamp
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from bridge.intake import Commit
+    from bridge.intake import Commit, DeadLetter
     from bridge.spool import Depth, Spool
     from sensorflow.influx import Influx
     from sensorflow.kinds import Kinds
@@ -59,8 +59,8 @@ class Bridge:
         self._session, self._spool = session, spool
         self._replay_window_us = int(replay_window_s * 1e6)
         self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
-        timeline = Timeline(spool.recent_lines())
-        self._intake = Intake(kinds, window, fingerprints=Fingerprints(spool.fingerprints()), timeline=timeline)
+        self._timeline = Timeline(spool.recent_lines())
+        self._intake = Intake(kinds, window, fingerprints=Fingerprints(spool.fingerprints()), timeline=self._timeline)
         self._announcer = Announcer(session)
         self._changed = asyncio.Event()
         self._shipper = Shipper(
@@ -70,7 +70,7 @@ class Bridge:
             kinds,
             replay_window_s=replay_window_s,
             on_change=self._changed.set,
-            forget=timeline.forget,
+            on_rejected=self._on_rejected,
         )
         self._is_full = False
         self._started = time.monotonic()
@@ -81,21 +81,21 @@ class Bridge:
         What was delivered and not committed by then stays with the broker.
         """
         async with asyncio.TaskGroup() as tasks:
-            background = [
-                tasks.create_task(self._session.run(), name="mqtt session"),
-                tasks.create_task(self._shipper.run(), name="shipper"),
-                tasks.create_task(self._announcer.run(), name="announcer"),
-                tasks.create_task(self._keep_house(), name="housekeeping"),
-            ]
+            session = tasks.create_task(self._session.run(), name="mqtt session")
+            announcing = tasks.create_task(self._announcer.run(), name="announcer")
+            shipping = tasks.create_task(self._shipper.run(), name="shipper")
+            housekeeping = tasks.create_task(self._keep_house(), name="housekeeping")
             taking = tasks.create_task(self._take(stopping), name="take")
             await stopping.wait()
+            shipping.cancel()  # a write begun later could outlast the 10 s in which we have to end
+            housekeeping.cancel()  # so that "stopped" is the last word
             await taking
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_TIMEOUT_S):
                     await self._announcer.flush()
                     await self._publish_status("stopped")
-            for task in background:
-                task.cancel()
+            announcing.cancel()
+            session.cancel()
         self._spool_thread.shutdown()
 
     async def _take(self, stopping: asyncio.Event) -> None:
@@ -130,6 +130,10 @@ class Bridge:
             else:
                 self._fullness_is(is_full=False)
                 return True
+
+    def _on_rejected(self, line: str, letter: DeadLetter) -> None:
+        self._timeline.forget(line)
+        self._announcer.mirror([letter])
 
     def _fullness_is(self, *, is_full: bool, why: str = "") -> None:
         if is_full != self._is_full:

@@ -56,7 +56,7 @@ class Shipper:
         replay_window_s: When the store comes back as another process, what it was sent within this time before is
             sent again: InfluxDB 3 Core answers before its file system has written (it does not fsync).
         on_change: Called when the store comes or goes.
-        forget: Called with each line that the store rejected.
+        on_rejected: Called with each line that the store rejected, and the dead letter that it has become.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Shipper:
         *,
         replay_window_s: float,
         on_change: Callable[[], None],
-        forget: Callable[[str], None],
+        on_rejected: Callable[[str, DeadLetter], None],
     ) -> None:
         self._spool, self._in_spool, self._influx = spool, in_spool, influx
         self._kind_by_table = {kind.table: kind.kind for kind in kinds.values()}
         self._window_us = int(replay_window_s * 1e6)
-        self._forget = forget
+        self._on_rejected = on_rejected
         self._threads = ThreadPoolExecutor(IN_FLIGHT + 1, thread_name_prefix="store")
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._more = asyncio.Event()
@@ -122,8 +122,8 @@ class Shipper:
                 self._store_is(connected=False, why=str(error))
                 await asyncio.sleep(backoff_s(attempt))
                 attempt += 1
-        for line in rejected:
-            self._forget(line.decode())
+        for line, letter in rejected.items():
+            self._on_rejected(line.decode(), letter)
         self._slots.release()
 
     async def _watch_store(self) -> None:

@@ -74,7 +74,7 @@ async def in_spool(call: Callable[..., Any], *arguments: Any) -> Any:
 
 @asynccontextmanager
 async def shipping(spool: Spool, store: StandIn, in_spool: Any = in_spool) -> AsyncIterator[Shipper]:
-    forgotten: list[str] = []
+    rejected: list[tuple[str, str]] = []
     shipper = Shipper(
         spool,
         in_spool,
@@ -82,9 +82,9 @@ async def shipping(spool: Spool, store: StandIn, in_spool: Any = in_spool) -> As
         load_kinds(),
         replay_window_s=WINDOW_S,
         on_change=lambda: None,
-        forget=forgotten.append,
+        on_rejected=lambda line, letter: rejected.append((line, letter.reason)),
     )
-    shipper.forgotten = forgotten  # type: ignore[attr-defined] # for the test to look at
+    shipper.rejected = rejected  # type: ignore[attr-defined] # for the test to look at
     task = asyncio.create_task(shipper.run())
     try:
         yield shipper
@@ -150,7 +150,7 @@ async def test_exactly_the_lines_that_the_store_rejects_are_dead_letters(spool: 
 
     async with shipping(spool, store) as shipper:
         await until(lambda: spool.depth().spooled == 0)
-        assert shipper.forgotten == lines(2, 3)  # type: ignore[attr-defined] # as above
+        assert shipper.rejected == [(line, "store_rejected") for line in lines(2, 3)]  # type: ignore[attr-defined] # as above
 
     assert stored(store) == [1, 4]
     assert dead_letters(spool) == [
