@@ -3,10 +3,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sensorflow.settings import is_setting
 from tests.broker import Broker
 from tests.broker import free_port as find_free_port
+
+settings.register_profile("ours", deadline=None)  # no test depends on time
+settings.load_profile("ours")
 
 
 @pytest.fixture
