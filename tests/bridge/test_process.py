@@ -5,13 +5,15 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from paho.mqtt.client import MQTTMessageInfo
 
 from tests.bridge.processes import CLIMATE, Bridge, Client, Store, until
 from tests.broker import Broker
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessageInfo
 
 COUNT = 5_000
 Counters = Callable[[], dict[str, Any]]
