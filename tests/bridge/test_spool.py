@@ -125,6 +125,22 @@ def test_every_commit_that_returned_survives_a_kill(open_spool: OpenSpool, tmp_p
     assert len(list(spool.fingerprints())) == len(found) == spool.depth().accepted
 
 
+def test_commit_waits_for_the_disk_whatever_went_before(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    statements: list[str] = []
+    spool._db.set_trace_callback(statements.append)
+    commit(spool, 1)
+    spool.mark_shipped(unshipped(spool), 1000, {})
+    spool.prune(0)
+    statements.clear()
+
+    commit(spool, 2)
+
+    assert statements.index("PRAGMA synchronous = FULL") < statements.index("BEGIN IMMEDIATE")
+    assert spool._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert spool._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 # --- who may open it -------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +228,18 @@ def test_shipping_the_same_chunk_twice_counts_once(open_spool: OpenSpool) -> Non
 
     depth = spool.depth()
     assert (depth.accepted, depth.stored, depth.spooled, depth.dead_letters) == (2, 1, 0, 1)
+
+
+def test_what_the_store_took_at_first_is_stored_whatever_it_says_the_second_time(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    commit(spool, 1, 2)
+    chunk = unshipped(spool)
+
+    spool.mark_shipped(chunk, 1000, {})
+    spool.mark_shipped(chunk, 1000, {chunk.lines[0]: letter()})
+
+    depth = spool.depth()
+    assert (depth.accepted, depth.stored, depth.spooled, depth.dead_letters) == (2, 2, 0, 0)
 
 
 def test_what_the_store_rejected_is_a_dead_letter_for_good(open_spool: OpenSpool) -> None:
