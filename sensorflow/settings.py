@@ -9,13 +9,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 import ssl
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
+from dotenv.parser import Original, parse_stream
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -48,6 +51,12 @@ def _differs(key: SecretStr, info: ValidationInfo) -> SecretStr:
     if info.data.get("api_key") == key:
         raise ValueError("the same as API_KEY; browsers would hold the key that writes")
     return key
+
+
+def _url(host: str) -> str:
+    if not re.match(r"https?://[^/]", host, re.IGNORECASE):
+        raise ValueError("must begin with http:// or https:// and name a host")
+    return host
 
 
 Secret = Annotated[SecretStr, AfterValidator(_strong)]
@@ -102,7 +111,7 @@ class Mqtt(BaseModel):
 class Influx(BaseModel):
     """How a service reaches the store, ours or InfluxDB 3."""
 
-    influx_host: str = "http://127.0.0.1:8181"
+    influx_host: Annotated[str, AfterValidator(_url)] = "http://127.0.0.1:8181"
     influx_token: Secret
     influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 
@@ -185,8 +194,12 @@ class CompleteSettings(UpSettings):
     mqtt_password_operator: Secret
 
 
+class QuerySettings(Common, Influx):
+    """The command that asks the store."""
+
+
 class ToolSettings(Common, Mqtt, Influx):
-    """The commands that talk to a running system: replay, simulate, watch, query, dead-letters."""
+    """The commands that talk to a running system: replay, simulate, watch, dead-letters."""
 
     mqtt_username: str = "operator"
     http_host: str = "127.0.0.1"
@@ -215,13 +228,15 @@ def read(model: type[Model], **overrides: Any) -> Model:
         SystemExit: A setting is wrong, missing or unknown; the message names it, its value and what would be right.
     """
     given = {name: str(value) for name, value in overrides.items() if value is not None}
+    environment: dict[str, str] = {}
     try:
         environment = {name.lower(): value for name, value in _environment(given.get("data_dir")).items()}
         return model.model_validate(_own_password(model, environment) | given)
     except ValidationError as error:
-        sys.exit("\n".join(map(_explain, error.errors(include_url=False))))
+        data_dir = (environment | given).get("data_dir", "data")
+        sys.exit("\n".join([*map(_explain, error.errors(include_url=False)), *_hint(error, kept_file(Path(data_dir)))]))
     except (ValueError, OSError) as error:
-        sys.exit(f"settings: {error}")
+        sys.exit("\n".join(f"settings: {line}" for line in str(error).splitlines()))
 
 
 def kept_file(data_dir: Path) -> Path:
@@ -241,8 +256,7 @@ def _own_password(model: type[Common], values: dict[str, str]) -> dict[str, str]
 def _environment(data_dir: str | None) -> dict[str, str]:
     dotenv = read_env_file(Path(".env"))
     if unknown := sorted(name for name in dotenv if not is_setting(name)):
-        close = difflib.get_close_matches(unknown[0], EVERY_SETTING, 1)
-        raise ValueError(f".env: unknown setting {unknown[0]}" + (f"; did you mean {close[0]}?" if close else ""))
+        raise ValueError("\n".join(f".env: unknown setting {name}{_suggestion(name)}" for name in unknown))
     above = _with_files(dotenv) | _with_files({name: value for name, value in os.environ.items() if is_setting(name)})
     kept = read_env_file(kept_file(Path(data_dir or above.get("DATA_DIR", "data"))))
     return kept | above
@@ -254,18 +268,64 @@ def is_setting(name: str) -> bool:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The names and values of a file like ``.env``, without the empty ones; of a missing file, none."""
-    return {name: value for name, value in dotenv_values(path).items() if value} if path.is_file() else {}
+    """The names and values of a file like ``.env``, without the empty ones; of a missing file, none.
+
+    Raises:
+        ValueError: Lines that are no settings; the message says which.
+    """
+    if not path.is_file():
+        return {}
+    text = _text_of(path)
+    bad = [each.original for each in parse_stream(StringIO(text)) if each.error or (each.key and each.value is None)]
+    if bad:
+        raise ValueError("\n".join(f"{path}: {_complaint(each)}" for each in bad))
+    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value}
 
 
 def _with_files(values: dict[str, str]) -> dict[str, str]:
     """Replace each ``NAME_FILE`` by ``NAME`` with what the file holds; an empty value is as good as none."""
     read_from_files = {
-        name.removesuffix("_FILE"): Path(value).read_text().strip()
+        name.removesuffix("_FILE"): _secret_in(name, Path(value))
         for name, value in values.items()
         if name.endswith("_FILE") and name not in EVERY_SETTING and value
     }
     return {name: value for name, value in values.items() if value} | read_from_files
+
+
+def _secret_in(name: str, path: Path) -> str:
+    try:
+        return _text_of(path).strip()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _complaint(original: Original) -> str:
+    blank = original.string[: -len(original.string.lstrip())]  # the parser takes empty lines and the next as one
+    text = original.string.strip()
+    shown = "it names a secret" if any(name in text for name in SECRETS) else f"{text!r:.80}"
+    return f"line {original.line + blank.count(chr(10))} is not NAME=VALUE: {shown}"
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name, EVERY_SETTING, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(path)!r} is not UTF-8") from None
+
+
+def _hint(error: ValidationError, kept: Path) -> list[str]:
+    """Where something is missing because nothing was ever made here, say where it would be."""
+    if kept.is_file() or not any(each["type"] == "missing" for each in error.errors()):
+        return []
+    here = "" if kept.is_absolute() else " here"
+    return [f"no {kept}{here}: run it where `sensorflow up` runs, or give --data-dir"]
 
 
 def _explain(error: Any) -> str:

@@ -11,7 +11,7 @@ from sensorflow.cli.options import DataDir  # noqa: TC001 - typer reads the anno
 from sensorflow.cli.output import fail, stdout
 from sensorflow.cli.results import Format, table, write
 from sensorflow.errors import SensorFlowError
-from sensorflow.settings import ToolSettings, read
+from sensorflow.settings import QuerySettings, read
 
 HELP = """Ask the store in SQL, and print the answer.
 
@@ -39,7 +39,7 @@ def query(
     """Ask the store (see HELP)."""
     from sensorflow.influx import Influx  # noqa: PLC0415 - half a second that no other command should wait for
 
-    settings = read(ToolSettings, data_dir=data_dir)
+    settings = read(QuerySettings, data_dir=data_dir)
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
         fail("no SQL", code=2)

@@ -4,7 +4,9 @@ import pytest
 
 from sensorflow.settings import (
     BridgeSettings,
+    Common,
     HttpApiSettings,
+    QuerySettings,
     StoreSettings,
     ToolSettings,
     UpSettings,
@@ -24,7 +26,7 @@ def keep(*lines: str) -> None:
     kept_file(Path("data")).write_text("\n".join(lines))
 
 
-def refusal(model: type[UpSettings] | type[HttpApiSettings], **flags: object) -> str:
+def refusal(model: type[Common], **flags: object) -> str:
     with pytest.raises(SystemExit) as exit_:
         read(model, **flags)
     return str(exit_.value)
@@ -108,6 +110,56 @@ def test_misspelt_name_in_dotenv_stops_the_start_and_names_the_right_one() -> No
     assert refusal(UpSettings) == "settings: .env: unknown setting HTPP_PORT; did you mean HTTP_PORT?"
 
 
+def test_every_unknown_name_in_dotenv_is_named() -> None:
+    Path(".env").write_text("HTPP_PORT=8002\nNONSENSE=1\n")
+
+    assert refusal(UpSettings).splitlines() == [
+        "settings: .env: unknown setting HTPP_PORT; did you mean HTTP_PORT?",
+        "settings: .env: unknown setting NONSENSE",
+    ]
+
+
+@pytest.mark.parametrize("line", ["this is not a setting", "nonsense", "HTTP_PORT", "HTTP_PORT='8002"])
+def test_line_that_is_no_setting_stops_the_start_with_its_number(line: str) -> None:
+    Path(".env").write_text(f"# ports\n\n{line}\nMQTT_PORT=1884\n")
+
+    assert refusal(UpSettings).startswith(f"settings: .env: line 3 is not NAME=VALUE: {line!r}")
+
+
+def test_broken_line_of_the_kept_file_stops_the_start_too() -> None:
+    keep("HTTP_PORT=8001", "HTTP_PORT 8002")
+
+    assert refusal(UpSettings) == "settings: data/sensorflow.env: line 2 is not NAME=VALUE: 'HTTP_PORT 8002'"
+
+
+def test_broken_line_with_a_secret_is_not_printed() -> None:
+    Path(".env").write_text(f"API_KEY {KEY}\n")
+
+    assert refusal(UpSettings) == "settings: .env: line 1 is not NAME=VALUE: it names a secret"
+
+
+def test_commented_exported_and_empty_settings_are_fine() -> None:
+    Path(".env").write_text("# a comment\n\nexport HTTP_PORT='8002' # another\nLOG_LEVEL=\n")
+
+    assert read(UpSettings).http_port == 8002
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8181", "localhost", "ftp://store", "http://"])
+def test_store_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("INFLUX_HOST", host)
+    monkeypatch.setenv("INFLUX_TOKEN", KEY)
+
+    assert refusal(QuerySettings) == (f"INFLUX_HOST: must begin with http:// or https:// and name a host, got {host!r}")
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8181", "https://store.example/", "HTTP://[::1]:8181"])
+def test_store_is_a_url(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("INFLUX_HOST", host)
+    monkeypatch.setenv("INFLUX_TOKEN", KEY)
+
+    assert read(QuerySettings).influx_host == host
+
+
 def test_wrong_value_is_named_with_its_bound() -> None:
     assert refusal(UpSettings, http_port=70000) == (
         "HTTP_PORT: Input should be less than or equal to 65535, got '70000'"
@@ -117,7 +169,14 @@ def test_wrong_value_is_named_with_its_bound() -> None:
 def test_missing_file_of_a_secret_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY_FILE", "/nowhere/key")
 
-    assert "/nowhere/key" in refusal(UpSettings)
+    assert refusal(UpSettings) == "settings: API_KEY_FILE: cannot read '/nowhere/key': No such file or directory"
+
+
+def test_file_of_a_secret_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("API_KEY_FILE", str(tmp_path / "key"))
+
+    assert refusal(UpSettings) == f"settings: API_KEY_FILE: '{tmp_path / 'key'}' is not UTF-8"
 
 
 @pytest.mark.parametrize(
@@ -138,9 +197,7 @@ def test_weak_key_is_refused_and_never_printed(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("model", [UpSettings, HttpApiSettings])
-def test_one_key_for_writing_and_looking_on_is_refused(
-    monkeypatch: pytest.MonkeyPatch, model: type[UpSettings] | type[HttpApiSettings]
-) -> None:
+def test_one_key_for_writing_and_looking_on_is_refused(monkeypatch: pytest.MonkeyPatch, model: type[Common]) -> None:
     for name in ("API_KEY", "API_KEY_WS", "INFLUX_TOKEN", "MQTT_PASSWORD"):
         monkeypatch.setenv(name, KEY)
 
@@ -149,6 +206,20 @@ def test_one_key_for_writing_and_looking_on_is_refused(
 
 def test_missing_secret_says_who_makes_it() -> None:
     assert "API_KEY: missing; set it in the environment or .env, or run `sensorflow init`" in refusal(HttpApiSettings)
+
+
+def test_missing_secret_where_nothing_is_kept_says_where_to_run_it() -> None:
+    assert refusal(QuerySettings).splitlines() == [
+        "INFLUX_TOKEN: missing; set it in the environment or .env, or run `sensorflow init`",
+        "no data/sensorflow.env here: run it where `sensorflow up` runs, or give --data-dir",
+    ]
+    assert "\nno /nowhere/sensorflow.env: run it" in refusal(QuerySettings, data_dir="/nowhere")
+
+
+def test_missing_secret_beside_a_kept_file_says_nothing_of_directories() -> None:
+    keep("HTTP_PORT=8001")
+
+    assert "sensorflow.env" not in refusal(QuerySettings)
 
 
 def test_unknown_time_zone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
