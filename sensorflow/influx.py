@@ -20,6 +20,7 @@ from influxdb_client_3 import (
     write_client_options,
 )
 from influxdb_client_3.exceptions import InfluxDB3ClientQueryError, InfluxDBPartialWriteError
+from pyarrow import flight
 
 from sensorflow.errors import PermanentError, TransientError
 
@@ -109,11 +110,9 @@ class Influx:
         try:
             return self._client.query(sql, language="sql", mode="all", query_parameters=dict(parameters or {}))
         except InfluxDB3ClientQueryError as error:
-            cause = error.__context__
-            refused = isinstance(cause, pa.ArrowInvalid | pa.ArrowKeyError)
-            raise (PermanentError if refused else TransientError)(_first_line(cause or error)) from error
+            raise self._query_error(error.__context__ or error) from error
         except (pa.ArrowException, OSError) as error:
-            raise TransientError(_first_line(error)) from error
+            raise self._query_error(error) from error
 
     def ping(self) -> Ping:
         """Ask whether the store is there.
@@ -133,6 +132,14 @@ class Influx:
         except (ValueError, AttributeError):
             raise TransientError(f"store answered {answer.data[:80]!r} to /ping") from None
 
+    def _query_error(self, error: BaseException) -> PermanentError | TransientError:
+        if isinstance(error, flight.FlightTimedOutError):
+            return TransientError(f"no answer of {self._url} within {self._timeout_s:g} s")
+        if isinstance(error, flight.FlightUnavailableError):
+            return TransientError(f"nobody answers at {self._url}")
+        is_refused = isinstance(error, pa.ArrowInvalid | pa.ArrowKeyError)
+        return (PermanentError if is_refused else TransientError)(_first_line(error))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -144,9 +151,4 @@ def _brief(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (
-        str(error)
-        .partition("\n")[0]
-        .partition(". Detail:")[0]
-        .removesuffix(". gRPC client debug context: UNKNOWN")[:300]
-    )
+    return str(error).partition("\n")[0].partition(". Detail:")[0].partition(". gRPC client debug context:")[0][:300]

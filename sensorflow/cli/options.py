@@ -46,5 +46,5 @@ def kind_named(settings: Common, name: str) -> type[Kind]:
     except ValueError as error:
         fail(error)
     if name not in kinds:
-        fail(f"no kind {name!r}; there are: {', '.join(sorted(kinds))}", code=2)
+        fail(f"no kind {name!r}; there are: {', '.join(sorted(kinds))}; more come from the setting KINDS", code=2)
     return kinds[name]

@@ -10,7 +10,7 @@ import typer
 from sensorflow.cli.options import DataDir  # noqa: TC001 - typer reads the annotations
 from sensorflow.cli.output import fail, stdout
 from sensorflow.cli.results import Format, table, write
-from sensorflow.errors import SensorFlowError
+from sensorflow.errors import PermanentError, TransientError
 from sensorflow.settings import QuerySettings, read
 
 HELP = """Ask the store in SQL, and print the answer.
@@ -21,8 +21,9 @@ HELP = """Ask the store in SQL, and print the answer.
   sensorflow query - < report.sql > report.csv
 
 On a terminal the answer is a table, in a pipe or a file it is CSV; --format
-says otherwise. Times are UTC, RFC 3339. The exit code is 1 if the store
-refuses the query or is away."""
+says otherwise. Times are UTC unless the query converts them; like InfluxDB,
+the answer does not say which zone they are in. The exit code is 1 if the
+store refuses the query or is away."""
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +48,9 @@ def query(
     store = Influx(settings.influx_host, token, settings.influx_database, timeout_s=timeout)
     try:
         result = store.query(text)
-    except SensorFlowError as error:
+    except TransientError as error:
+        fail(f"{error}; is `sensorflow up` running?")
+    except PermanentError as error:
         fail(error)
     finally:
         store.close()

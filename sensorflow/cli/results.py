@@ -1,6 +1,7 @@
 """The result of a query as a table for people, or as CSV or JSON for programs.
 
-Times are RFC 3339 with Z in every format, with as many digits as they need; missing values are empty, or null in JSON.
+Times are RFC 3339 in every format, with as many digits as they need: with Z where their column has a zone, and without
+where it has none, since they are what clocks show wherever the query says. Missing values are empty, or null in JSON.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def write(result: pa.Table, out: TextIO, style: Format) -> None:
     if style is Format.CSV:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(result.column_names)
-        writer.writerows(_rows(result))
+        writer.writerows([_as_text(value) for value in row] for row in _rows(result))
     elif style is Format.JSONL:
         out.writelines(_json(result.column_names, row) + "\n" for row in _rows(result))
     else:
@@ -55,7 +56,7 @@ def table(result: pa.Table) -> Table:
         is_number = str(field.type).startswith(("int", "uint", "double", "float", "half", "decimal"))
         shown.add_column(Text(printable(field.name)), justify="right" if is_number else "left", overflow="fold")
     for row in _rows(result):
-        shown.add_row(*(Text("" if value is None else printable(str(value))) for value in row))
+        shown.add_row(*(Text(printable(_as_text(value))) for value in row))
     return shown
 
 
@@ -69,10 +70,18 @@ def _values(column: pa.Array) -> list[Any]:
     kind = str(column.type)
     if kind.startswith("timestamp["):
         unit_ns = _UNITS_NS[kind.removeprefix("timestamp[").partition("]")[0].partition(",")[0]]
-        return [None if ticks is None else _rfc3339(ticks * unit_ns) for ticks in column.cast("int64").to_pylist()]
+        suffix = "Z" if column.type.tz else ""
+        ticks = column.cast("int64").to_pylist()
+        return [None if each is None else _rfc3339(each * unit_ns) + suffix for each in ticks]
     if kind.startswith(("date", "time", "duration", "decimal")):
         return list(column.cast("string").to_pylist())
     return list(column.to_pylist())
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
 
 
 def _rfc3339(time_ns: int) -> str:
@@ -81,7 +90,7 @@ def _rfc3339(time_ns: int) -> str:
     digits = f"{fraction:09d}"
     while len(digits) > 3 and digits.endswith("000"):
         digits = digits[:-3]
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S") + f".{digits}Z"
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S") + f".{digits}"
 
 
 def _json(names: list[str], row: tuple[Any, ...]) -> str:

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from sensorflow.settings import UpSettings
 
-_ONE_PART = "One part alone, as `up` and compose start it"
+_ONE_PART = "One part alone, as `up` starts it"
 _DataDir = Annotated[
     Path | None,
     typer.Option(help="Where everything is kept: secrets, spool, data. [DATA_DIR, default: data]", file_okay=False),

@@ -1,5 +1,6 @@
 import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -185,6 +186,27 @@ def test_ping_that_another_server_answers_is_transient(
         influx.ping()
 
 
-def test_query_without_a_store_is_transient() -> None:
-    with client(f"http://127.0.0.1:{free_port()}", timeout_s=1) as influx, pytest.raises(TransientError):
+def test_query_without_a_store_says_that_nobody_answers() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+
+    with client(url, timeout_s=1) as influx, pytest.raises(TransientError) as caught:
         influx.query("SELECT 1")
+
+    assert str(caught.value) == f"nobody answers at {url}"
+
+
+def test_query_that_takes_too_long_says_for_how_long_it_waited() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        with client(url, timeout_s=0.3) as influx, pytest.raises(TransientError) as caught:
+            influx.query("SELECT 1")
+
+    assert str(caught.value) == f"no answer of {url} within 0.3 s"
+
+
+def test_query_that_no_store_answers_tells_nothing_of_grpc(server: Server, influx: Influx) -> None:
+    with pytest.raises(TransientError) as caught:
+        influx.query("SELECT 1")
+
+    assert "gRPC" not in str(caught.value)
