@@ -91,7 +91,7 @@ async def serve(config: HttpApiSettings) -> None:
             is_bridge_active=bridge.is_active(time.monotonic()),
             bridge_has_store=bridge.has_store,
             is_spool_full=bridge.is_full,
-            is_refused=ingest.is_refused,
+            has_failed=ingest.has_failed,
             spool=bridge.spool,
         )
         return health.report(facts, version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)

@@ -13,7 +13,7 @@ class Facts:
     """What is known at this moment.
 
     Args:
-        is_refused: The broker refused the last reading, and nothing has spoken for it since.
+        has_failed: The broker did not take the last reading, and nothing has spoken for it since.
         bridge_has_store: The bridge's own view, which differs from ``has_store`` when its token is wrong, say.
     """
 
@@ -22,13 +22,13 @@ class Facts:
     is_bridge_active: bool
     bridge_has_store: bool
     is_spool_full: bool
-    is_refused: bool
+    has_failed: bool
     spool: dict[str, Any]
 
 
 def status(facts: Facts) -> str:
     """``healthy``; ``degraded``: readings are accepted but something is away; ``unhealthy``: they are not."""
-    if not facts.has_broker or facts.is_spool_full or facts.is_refused:
+    if not facts.has_broker or facts.is_spool_full or facts.has_failed:
         return "unhealthy"
     if facts.has_store and facts.bridge_has_store and facts.is_bridge_active:
         return "healthy"

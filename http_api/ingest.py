@@ -57,17 +57,18 @@ class Ingest:
 
     def __post_init__(self) -> None:
         """Nothing has come yet."""
+        self._has_failed = False
         self._refusal: int | None = None
         self.counts: Counter[str] = Counter(accepted=0, pending=0, rejected=0, unavailable=0)
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the broker refused the last reading, and the bridge has not been heard since."""
-        return self._refusal is not None
+    def has_failed(self) -> bool:
+        """Whether the broker did not take the last reading, and the bridge has not been heard since."""
+        return self._has_failed
 
     def bridge_lives(self) -> None:
-        """The bridge was heard: what was refused may pass now. Without it health could stay bad for want of a POST."""
-        self._refusal = None
+        """The bridge was heard: what failed may pass now. Without it health could stay bad for want of a POST."""
+        self._has_failed, self._refusal = False, None
 
     async def accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
         """Bring one reading to safety.
@@ -130,12 +131,14 @@ class Ingest:
                 timeout_s=PUBACK_TIMEOUT_S,
             )
         except RefusedError as error:
+            self._has_failed = True
             self._note_refusal(error)
             raise TransientError(_refusal_detail(error.reason_code)) from error
         except UnavailableError:
             if not receipt.done():  # the receipt counts for more than the PUBACK that got lost
+                self._has_failed = True
                 raise
-        self._refusal = None
+        self._has_failed, self._refusal = False, None
 
     async def _receipt(self, receipt: asyncio.Future[int]) -> int | None:
         """The reading's id, None when there is no receipt in time."""

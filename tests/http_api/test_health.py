@@ -11,7 +11,7 @@ WELL = health.Facts(
     is_bridge_active=True,
     bridge_has_store=True,
     is_spool_full=False,
-    is_refused=False,
+    has_failed=False,
     spool={},
 )
 
@@ -27,7 +27,7 @@ def test_it_is_degraded_when_something_is_away_and_readings_are_accepted(fact: s
     assert health.status(replace(WELL, **change)) == "degraded"
 
 
-@pytest.mark.parametrize(("fact", "value"), [("has_broker", False), ("is_spool_full", True), ("is_refused", True)])
+@pytest.mark.parametrize(("fact", "value"), [("has_broker", False), ("is_spool_full", True), ("has_failed", True)])
 def test_it_is_unhealthy_when_readings_are_not_accepted(fact: str, *, value: bool) -> None:
     change: dict[str, Any] = {fact: value}
 

@@ -58,6 +58,24 @@ def test_with_a_broker_that_stops_to_answer_it_is_503_within_four_seconds(
     assert_problem(response, 503, "no PUBACK within 4 s")
 
 
+def test_after_a_failure_health_is_bad_until_a_reading_passes(
+    broker: Broker, start_bridge: StartBridge, start_api: StartApi
+) -> None:
+    start_bridge()
+    api = start_api()
+    api.wait_until(bridge="active")
+    assert broker._process is not None
+    broker._process.send_signal(signal.SIGSTOP)
+    assert_problem(api.post("temperature_reading", READING), 503)
+
+    health = api.client.get("/api/v1/health")
+
+    broker._process.send_signal(signal.SIGCONT)
+    assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+    until(lambda: api.post("temperature_reading", READING).status_code == 201)
+    assert api.client.get("/api/v1/health").status_code == 200
+
+
 def test_before_the_bridge_was_ever_there_it_is_503(start_api: StartApi, start_bridge: StartBridge) -> None:
     api = start_api()
     api.wait_until(mqtt="connected")
