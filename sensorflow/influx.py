@@ -133,9 +133,10 @@ class Influx:
             raise TransientError(f"store answered {answer.data[:80]!r} to /ping") from None
 
     def _query_error(self, error: BaseException) -> PermanentError | TransientError:
-        if isinstance(error, flight.FlightTimedOutError):
+        is_of_grpc = str(error).startswith("Flight returned")  # else the store itself says that it is busy or too slow
+        if is_of_grpc and isinstance(error, flight.FlightTimedOutError):
             return TransientError(f"no answer of {self._url} within {self._timeout_s:g} s")
-        if isinstance(error, flight.FlightUnavailableError):
+        if is_of_grpc and isinstance(error, flight.FlightUnavailableError):
             return TransientError(f"nobody answers at {self._url}")
         is_refused = isinstance(error, pa.ArrowInvalid | pa.ArrowKeyError)
         return (PermanentError if is_refused else TransientError)(_first_line(error))

@@ -19,6 +19,10 @@ class Server(flight.FlightServerBase):  # type: ignore[misc] # pyarrow ships no 
         question = json.loads(ticket.ticket)
         if "wrong" in question["sql_query"]:
             raise pa.ArrowInvalid("no table 'wrong'")
+        if "slow" in question["sql_query"]:
+            raise flight.FlightTimedOutError("the query took longer than 30 s")
+        if "busy" in question["sql_query"]:
+            raise flight.FlightUnavailableError("8 queries are running already")
         row = {"time": pa.array([0], pa.timestamp("ns")), "sql": [question["sql_query"]], "db": [question["database"]]}
         return flight.RecordBatchStream(pa.table(row))
 
@@ -63,6 +67,17 @@ def test_error_of_the_store_is_one_line(run: Run, store: None) -> None:
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert "no table 'wrong'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [("SELECT slow", "the query took longer than 30 s"), ("SELECT busy", "8 queries are running already")],
+)
+def test_store_that_is_busy_or_too_slow_says_so_itself(run: Run, store: None, sql: str, words: str) -> None:
+    result = run("query", sql)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"sensorflow: {words}")
 
 
 def test_store_that_is_away_is_one_line(run: Run, settings: Callable[..., None], free_port: Callable[[], int]) -> None:
