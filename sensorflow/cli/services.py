@@ -78,7 +78,7 @@ def init(data_dir: _DataDir = None) -> None:
         completed = supervisor.initialize(settings)
     except OSError as error:
         sys.exit(f"sensorflow init: {error}")
-    table.show(completed)
+    table.show(completed, is_running=False)
 
 
 def bridge() -> None:

@@ -78,7 +78,7 @@ async def _announce(settings: CompleteSettings) -> None:
             log.error("not ready after %.0f s: %s; still waiting", _READY_TIMEOUT_S, await health.missing(host, port))
     finally:
         is_healthy.cancel()
-    table.show(settings)
+    table.show(settings, is_running=True)
     log.info("ready after %.1f s", loop.time() - began)
 
 

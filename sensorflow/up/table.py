@@ -17,11 +17,11 @@ _READING = '{"temperature": 25.5, "humidity": 60.2, "pressure": 1012.5, "sensor_
 _NARROWEST = 110  # the longest row; on a narrower terminal a cut key is worse than a folded line
 
 
-def show(settings: CompleteSettings) -> None:
-    """Print it to standard output."""
+def show(settings: CompleteSettings, *, is_running: bool) -> None:
+    """Print it to standard output, with a line to try where it would be answered."""
     http = f"{bracketed(reachable(settings.http_host))}:{settings.http_port}"
     rows = {
-        "HTTP API": f"http://{http}/api/v1/",
+        "HTTP API": f"http://{http}/api/v1/health",
         "WebSocket": f"ws://{http}/ws/sensor_updates?api-key={settings.api_key_ws.get_secret_value()}",
         "MQTT": f"{reachable(settings.mqtt_host)}:{settings.mqtt_port}",
         "InfluxDB 3": f"{influx_url(settings)} (database {settings.influx_database})",
@@ -38,8 +38,12 @@ def show(settings: CompleteSettings) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, _NARROWEST)
     console.print(table)
-    curl = (
+    if is_running:
+        console.print(f"\nTry:\n{_curl(http, settings)}\n", markup=False, soft_wrap=True)
+
+
+def _curl(http: str, settings: CompleteSettings) -> str:
+    return (
         f"curl http://{http}/api/v1/temperature_reading -H 'X-API-Key: {settings.api_key.get_secret_value()}' "
         f"-H 'Content-Type: application/json' -d '{_READING}'"
     )
-    console.print(f"\nTry:\n{curl}\n", markup=False, soft_wrap=True)

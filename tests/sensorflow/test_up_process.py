@@ -123,7 +123,8 @@ def test_table_shows_addresses_and_keys_that_are_kept(running: Up) -> None:
     lines = Path(printed["kept in"]).read_text().splitlines()[1:]
     kept = dict(line.split("=", 1) for line in lines)
 
-    assert printed["HTTP API"] == f"http://127.0.0.1:{running.ports['http']}/api/v1/"
+    assert printed["HTTP API"] == f"http://127.0.0.1:{running.ports['http']}/api/v1/health"
+    assert httpx.get(printed["HTTP API"], timeout=10).json()["status"] == "healthy"
     assert printed["MQTT"] == f"127.0.0.1:{running.ports['mqtt']}"
     assert printed["API_KEY"] == kept["API_KEY"]
     assert printed["API_KEY_WS"] == kept["API_KEY_WS"]
@@ -258,5 +259,6 @@ def test_init_makes_and_prints_the_keys_and_starts_nothing(tmp_path: Path) -> No
 
     kept = (tmp_path / "data" / "sensorflow.env").read_text()
     assert re.search(r"^API_KEY +([0-9a-f]{32})", done.stdout, re.MULTILINE)
+    assert "curl" not in done.stdout
     assert re.findall(r"API_KEY=(\S+)", kept)[0] in done.stdout
     assert (tmp_path / "data" / "mosquitto" / "passwords").exists()
