@@ -6,6 +6,8 @@ All of it is a courtesy: the record is in the spool. What cannot be told in time
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 MAX_WAITING = 20_000  # frames and dead letters, each
 MAX_MESSAGE_BYTES = 128 * 1024  # half of the broker's max_packet_size
 MAX_MIRRORED_BYTES = 1024
+LOG_INTERVAL_S = 10.0
+
+_log = logging.getLogger("bridge")
 
 Item = TypeVar("Item")
 
@@ -40,6 +45,8 @@ class Announcer:
         self._frames: list[bytes] = []
         self._dead_letters: list[DeadLetter] = []
         self._some = asyncio.Event()
+        self._unsaid = 0
+        self._said_s = float("-inf")
         self.dropped = 0
 
     async def announce(self, commit: Commit) -> None:
@@ -59,7 +66,8 @@ class Announcer:
             self._some.set()
 
     def mirror(self, dead_letters: list[DeadLetter]) -> None:
-        """Publish them soon."""
+        """Publish them soon; the log says how many there are, and why the last was rejected."""
+        self._log_some(dead_letters)
         self._dead_letters += self._admit(dead_letters, len(self._dead_letters))
         if self._dead_letters:
             self._some.set()
@@ -79,6 +87,14 @@ class Announcer:
             *(self._publish(topics.LIVE, b"\n".join(some), len(some)) for some in _groups(frames)),
             *(self._publish(topics.dead_letters(each.reason), _mirror(each), 1) for each in dead_letters),
         )
+
+    def _log_some(self, dead_letters: list[DeadLetter]) -> None:
+        """Log at most once in ``LOG_INTERVAL_S``: one broken device must not fill the log."""
+        self._unsaid += len(dead_letters)
+        if dead_letters and time.monotonic() - self._said_s >= LOG_INTERVAL_S:
+            last = dead_letters[-1]
+            _log.error("%d dead letters, the last on %.100r: %.200r", self._unsaid, last.topic, last.detail)
+            self._unsaid, self._said_s = 0, time.monotonic()
 
     def _admit(self, items: list[Item], waiting: int) -> list[Item]:
         room = max(0, MAX_WAITING - waiting)

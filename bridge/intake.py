@@ -20,6 +20,7 @@ from sensorflow.reading import TimeWindow, fields_text, frame, line, parse_time,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bridge.columns import Column, Columns
     from bridge.timeline import Timeline
     from sensorflow.mqtt import Event
 
@@ -49,6 +50,8 @@ class Commit:
 
     time_us: int
     lines: list[str] = field(default_factory=list)
+    columns: list[Column] = field(default_factory=list)
+    """That the lines add to their tables."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
     fingerprints: list[bytes] = field(default_factory=list)
     starts_session: bool = False
@@ -84,9 +87,12 @@ class _Origin:
 class Intake:
     """Turns deliveries into commits; remembers what it needs in order to know a reading again."""
 
-    def __init__(self, kinds: Kinds, window: TimeWindow, *, fingerprints: fp.Fingerprints, timeline: Timeline) -> None:
+    def __init__(
+        self, kinds: Kinds, window: TimeWindow, *, columns: Columns, fingerprints: fp.Fingerprints, timeline: Timeline
+    ) -> None:
         self._kinds = kinds
         self._window = window
+        self._columns = columns
         self._fingerprints = fingerprints
         self._timeline = timeline
         self._targets: dict[str, _Target] = {}
@@ -153,6 +159,7 @@ class Intake:
             raise RejectedError("bad_topic", FieldError("sensor_id", detail))
         values = reading.values()
         fields = fields_text(values)
+        new_columns = self._columns.check(target.kind.table, values)
         if reading.time is None:
             time_us = self._timeline.assign(target.series, fields, origin.received_us)
         else:
@@ -162,6 +169,9 @@ class Intake:
             if is_known:
                 commit.duplicates += 1
                 return time_us
+        if new_columns:
+            self._columns.add(new_columns)
+            commit.columns += new_columns
         commit.lines.append(line(target.series, fields, time_us, origin.client_ip))
         commit.frames.append(frame(target.kind.kind, target.sensor_id, time_us, values))
         return time_us

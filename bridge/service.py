@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bridge.announcer import Announcer
+from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
 from bridge.intake import Intake
 from bridge.shipper import Shipper
@@ -60,7 +61,13 @@ class Bridge:
         self._replay_window_us = int(replay_window_s * 1e6)
         self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._timeline = Timeline(spool.recent_lines())
-        self._intake = Intake(kinds, window, fingerprints=Fingerprints(spool.fingerprints()), timeline=self._timeline)
+        self._intake = Intake(
+            kinds,
+            window,
+            columns=Columns(spool.columns()),
+            fingerprints=Fingerprints(spool.fingerprints()),
+            timeline=self._timeline,
+        )
         self._announcer = Announcer(session)
         self._changed = asyncio.Event()
         self._shipper = Shipper(

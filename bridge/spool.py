@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from bridge.columns import Column
     from bridge.intake import Commit, DeadLetter
 
 VERSION = 1
@@ -34,6 +35,7 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE batch (id INTEGER PRIMARY KEY, readings INTEGER NOT NULL, created_us INTEGER NOT NULL,
                     shipped_us INTEGER, lines BLOB NOT NULL);
 CREATE INDEX batch_shipped ON batch (shipped_us);
+CREATE TABLE field (tbl TEXT, name TEXT, type TEXT NOT NULL, PRIMARY KEY (tbl, name)) WITHOUT ROWID;
 CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT NULL, reason TEXT NOT NULL,
                           detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, client_ip TEXT);
@@ -124,6 +126,7 @@ class Spool:
                 last = self._add("readings", len(commit.lines))
                 row = (last, len(commit.lines), commit.time_us, "\n".join(commit.lines).encode())
                 db.execute("INSERT INTO batch (id, readings, created_us, lines) VALUES (?, ?, ?, ?)", row)
+            db.executemany("INSERT INTO field VALUES (?, ?, ?)", commit.columns)
             if commit.duplicates:
                 self._add("duplicates", commit.duplicates)
             if commit.dead_letters:
@@ -205,6 +208,10 @@ class Spool:
         horizon = self._meta("readings") - CAPACITY
         for (lines,) in self._db.execute("SELECT lines FROM batch WHERE id > ? ORDER BY id", (horizon,)):
             yield from lines.decode().split("\n")
+
+    def columns(self) -> list[Column]:
+        """The columns that all readings so far have made."""
+        return self._db.execute("SELECT tbl, name, type FROM field").fetchall()
 
     def fingerprints(self) -> Iterator[bytes]:
         """The fingerprints of the MQTT session, oldest first."""

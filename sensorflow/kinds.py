@@ -196,6 +196,8 @@ def _check_text(reading: Kind) -> None:
 def _rejected(error: ValidationError) -> RejectedError:
     details = error.errors(include_url=False, include_context=False)
     if details[0]["type"] == "json_invalid":
+        if not details[0]["input"]:
+            return RejectedError("bad_json", FieldError("", "the payload is empty"))
         return RejectedError("bad_json", FieldError("", details[0]["msg"]))
     by_field: dict[str, list[str]] = {}
     inputs: dict[str, object] = {}
@@ -210,8 +212,10 @@ def _rejected(error: ValidationError) -> RejectedError:
 
 
 def _sentence(messages: list[str], value: object) -> str:
-    text = " or ".join(dict.fromkeys(messages))
-    return text if isinstance(value, dict | bytes) else f"{text}, got {value!r:.80}"
+    text = " or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages))
+    if isinstance(value, dict | bytes):
+        return text
+    return f"{text}, got {to_json(value, inf_nan_mode='constants', serialize_unknown=True).decode():.80}"
 
 
 def _import(name: str) -> ModuleType:

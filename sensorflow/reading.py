@@ -41,10 +41,9 @@ class TimeWindow:
         """
         offset_s = (time_us - now_us) / 1e6
         if not -self.past_s <= offset_s <= self.future_s:
-            raise _bad_time(
-                f"{time_us / 1e6:.6f} s since 1970 is {offset_s:+.0f} s from now, "
-                f"at most {self.past_s:.0f} s back and {self.future_s:.0f} s ahead"
-            )
+            distance = f"{_span(-offset_s)} ago" if offset_s < 0 else f"{_span(offset_s)} ahead"
+            bounds = f"at most {_span(self.past_s)} back and {_span(self.future_s)} ahead"
+            raise _bad_time(f"{_shown(time_us)} is {distance}, {bounds}")
 
 
 def parse_time(value: float | str) -> int:
@@ -76,14 +75,24 @@ def _bad_time(detail: str) -> RejectedError:
     return RejectedError("bad_time", FieldError("time", detail))
 
 
+def _span(seconds: float) -> str:
+    return f"{seconds / 86400:.0f} days" if seconds >= 2 * 86400 else f"{seconds:.0f} s"
+
+
+def _shown(time_us: int) -> str:
+    try:
+        return timestamp(time_us)
+    except OverflowError:  # beyond the years 1 to 9999
+        return f"{time_us / 1e6:.0f} s since 1970"
+
+
 def timestamp(time_us: int) -> str:
     """``2025-08-16T15:30:45.123Z``."""
     return f"{_second(time_us // 1_000_000)}.{time_us // 1000 % 1000:03d}Z"
 
 
-@lru_cache(
-    maxsize=1024
-)  # most readings of a moment share their second, and strftime costs more than all else of a frame
+# Most readings of a moment share their second, and strftime costs more than all else of a frame.
+@lru_cache(maxsize=1024)
 def _second(since_epoch_s: int) -> str:
     return (_EPOCH + timedelta(seconds=since_epoch_s)).strftime("%Y-%m-%dT%H:%M:%S")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
 from bridge.intake import Commit, Intake
 from bridge.spool import Spool
@@ -107,6 +108,7 @@ class History:
         self._intake = Intake(
             load_kinds(),
             TimeWindow(),
+            columns=Columns(self.spool.columns()),
             fingerprints=Fingerprints(self.spool.fingerprints()),
             timeline=Timeline(self.spool.recent_lines()),
         )

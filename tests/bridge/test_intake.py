@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import field_validator
 
+from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
 from bridge.intake import MAX_PAYLOAD_BYTES, Commit, Intake
 from bridge.timeline import Timeline
@@ -34,7 +35,7 @@ class Poison(Kind):
 @pytest.fixture
 def intake() -> Intake:
     kinds = dict(load_kinds()) | {"poison": Poison}
-    return Intake(kinds, TimeWindow(), fingerprints=Fingerprints(), timeline=Timeline())
+    return Intake(kinds, TimeWindow(), columns=Columns(), fingerprints=Fingerprints(), timeline=Timeline())
 
 
 def decide(intake: Intake, *events: Delivery | Connected, now_us: int = NOW_US) -> Commit:
@@ -332,7 +333,7 @@ def reasons(commit: Commit) -> list[str]:
     ("payload", "topic", "reason", "detail"),
     [
         (b"{", TOPIC, "bad_json", "Invalid JSON: EOF while parsing"),
-        (b"", TOPIC, "bad_json", "Invalid JSON: EOF while parsing"),
+        (b"", TOPIC, "bad_json", "the payload is empty"),
         (b"{}", TOPIC, "bad_reading", "temperature: Field required"),
         (CLIMATE, "sensors/s1", "bad_topic", "topic: 'sensors/s1' is not sensors/<sensor_id>/<kind>"),
         (CLIMATE, "sensors/a b/telemetry", "bad_topic", "topic: 'sensors/a b/telemetry' is not"),

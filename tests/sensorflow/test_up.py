@@ -198,7 +198,7 @@ async def test_child_holds_the_data_directory_for_as_long_as_it_lives(
     with claims.data_directory(tmp_path) as lock:
         child = Child(python("import time; time.sleep(60)"), lock)
         running = asyncio.create_task(child.run())
-        await until(psutil.Process().children)
+        await until(lambda: child._process)
 
     with pytest.raises(claims.ClaimError, match="have not ended"):
         claims.data_directory(tmp_path).__enter__()
