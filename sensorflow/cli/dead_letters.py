@@ -47,6 +47,7 @@ PURGE_HELP = "Delete dead letters for good."
 _IN_FLIGHT = 100
 _PUBACK_TIMEOUT_S = 15.0
 _MAX_COMPLAINTS = 20
+_REASONS = "SELECT DISTINCT reason FROM dead_letter ORDER BY reason"
 
 Reason = Annotated[str | None, typer.Option(help="Only those of this reason, such as bad_json.")]
 Ids = Annotated[list[int] | None, typer.Argument(metavar="ID...", help="The ids, as `list` shows them.")]
@@ -75,6 +76,9 @@ def list_(
     with _spool(read(Common, data_dir=data_dir).data_dir) as spool:
         letters = list(dead_letters.selected(spool, selection, limit=limit, newest_first=True))
         total, _ = dead_letters.count(spool, selection)
+        reasons = [] if total else [reason for (reason,) in spool.execute(_REASONS)]
+    if reasons:
+        typer.echo(f"sensorflow: no dead letter{_of(reason)}; the reasons here: {', '.join(reasons)}", err=True)
     if as_json:
         for letter in letters:
             typer.echo(orjson.dumps(_record(letter)))
@@ -102,11 +106,12 @@ def replay_(ids: Ids = None, reason: Reason = None, *, all_: All = False, data_d
     settings = read(ToolSettings, data_dir=data_dir)
     with _spool(settings.data_dir, to_delete=True) as spool:
         selection, total = _meant(spool, ids, reason, all_=all_)
-        sent, complaints = asyncio.run(_replay(spool, selection, settings))
+        missing = _missing(spool, selection)
+        sent, complaints = asyncio.run(_replay(spool, selection, settings)) if total else (0, [])
     typer.echo(f"{sent:,} of {total:,} sent again")
-    for complaint in complaints:
+    for complaint in complaints + missing:
         typer.echo(f"sensorflow: {complaint}", err=True)
-    raise typer.Exit(0 if sent == total else 1)
+    raise typer.Exit(0 if sent == total and not missing else 1)
 
 
 def purge(
@@ -120,9 +125,12 @@ def purge(
     """Delete them (see PURGE_HELP)."""
     with _spool(read(Common, data_dir=data_dir).data_dir, to_delete=True) as spool:
         selection, total = _meant(spool, ids, reason, all_=all_)
+        missing = _missing(spool, selection)
         if total and not is_sure:
-            typer.confirm(f"Delete {total:,} dead letters for good?", abort=True)
+            typer.confirm(f"Delete {total:,} dead {'letter' if total == 1 else 'letters'} for good?", abort=True)
         typer.echo(f"{dead_letters.delete(spool, selection):,} deleted")
+    if missing:
+        fail(missing[0])
 
 
 @contextmanager
@@ -145,6 +153,18 @@ def _meant(
     selection = Selection(ids=ids or (), reason=reason)
     total, last_id = dead_letters.count(spool, selection)
     return replace(selection, last_id=last_id), total
+
+
+def _missing(spool: sqlite3.Connection, selection: Selection) -> list[str]:
+    """What is to say of ids that were given but are not there."""
+    if not selection.ids:
+        return []
+    missing = sorted(set(selection.ids) - {letter.id for letter in dead_letters.selected(spool, selection)})
+    return [f"no dead letter {', '.join(map(str, missing))}{_of(selection.reason)}"] if missing else []
+
+
+def _of(reason: str | None) -> str:
+    return "" if reason is None else f" of the reason {reason!r}"
 
 
 async def _replay(spool: sqlite3.Connection, selection: Selection, settings: ToolSettings) -> tuple[int, list[str]]:

@@ -94,6 +94,47 @@ def test_show_of_one_that_is_not_there_fails(run: Run, spool: sqlite3.Connection
     assert (result.exit_code, result.stderr) == (1, "sensorflow: no dead letter 99\n")
 
 
+def test_list_of_a_reason_without_letters_says_which_there_are(run: Run, spool: sqlite3.Connection) -> None:
+    result = run("dead-letters", "list", "--reason", "badjson")
+
+    assert result.exit_code == 0
+    assert result.stdout.endswith("0 of 0\n")
+    assert result.stderr == (
+        "sensorflow: no dead letter of the reason 'badjson'; the reasons here: bad_json, bad_topic, unknown_kind\n"
+    )
+
+
+def test_list_of_an_empty_spool_has_no_reasons_to_name(run: Run, spool: sqlite3.Connection) -> None:
+    spool.execute("DELETE FROM dead_letter")
+
+    result = run("dead-letters", "list", "--reason", "bad_json")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_purge_names_the_ids_that_are_not_there_and_deletes_the_others(run: Run, spool: sqlite3.Connection) -> None:
+    result = run("dead-letters", "purge", 99, 2, 98, "--yes")
+
+    assert result.exit_code == 1
+    assert result.stdout == "1 deleted\n"
+    assert result.stderr == "sensorflow: no dead letter 98, 99\n"
+    assert ids(spool) == [1, 3, 4]
+
+
+def test_ids_that_are_of_another_reason_are_named_with_it(run: Run, spool: sqlite3.Connection) -> None:
+    result = run("dead-letters", "purge", 1, 2, "--reason", "bad_json", "--yes")
+
+    assert result.exit_code == 1
+    assert result.stderr == "sensorflow: no dead letter 2 of the reason 'bad_json'\n"
+    assert ids(spool) == [2, 3, 4]
+
+
+def test_purge_of_one_asks_in_the_singular(run: Run, spool: sqlite3.Connection) -> None:
+    result = run("dead-letters", "purge", 1, stdin="n\n")
+
+    assert "Delete 1 dead letter for good?" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("selection", "left"), [(["2", "3"], [1, 4]), (["--reason", "unknown_kind"], [1, 3]), (["--all"], [])]
 )
@@ -189,6 +230,20 @@ def test_replay_publishes_with_the_first_time_and_deletes_what_the_broker_took(
     assert user_properties(first) == [("received_us", "1780000000000001"), ("client_ip", "10.0.0.7")]
     assert user_properties(second) == [("received_us", "1780000000000002")]
     assert (ids(spool), purged(spool)) == ([3, 4], 2)
+
+
+def test_replay_names_the_ids_that_are_not_there_and_sends_the_others(
+    run: Run, spool: sqlite3.Connection, mqtt: Broker
+) -> None:
+    bridge = Subscriber(mqtt, "bridge", "sensors/#")
+
+    result = run("dead-letters", "replay", 99, 2)
+
+    bridge.close()
+    assert result.exit_code == 1
+    assert result.stdout == "1 of 1 sent again\n"
+    assert result.stderr == "sensorflow: no dead letter 99\n"
+    assert ids(spool) == [1, 3, 4]
 
 
 def test_replay_leaves_what_has_no_topic_and_says_so(run: Run, spool: sqlite3.Connection, mqtt: Broker) -> None:
