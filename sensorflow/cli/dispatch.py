@@ -97,7 +97,8 @@ class Dispatch:
             try:
                 self._tally.answer(await sender.send(reading))
             except RejectedError as error:
-                self._tally.reject(f"{reading.sensor_id} at {reading.time}: {error}")
+                origin = f"{reading.origin}: " if reading.origin else ""
+                self._tally.reject(f"{origin}{reading.sensor_id} at {reading.time}: {error}")
             except TransientError as error:
                 self._trouble = str(error)
                 at_least_s = error.retry_after_s if isinstance(error, RetryAfterError) else 0

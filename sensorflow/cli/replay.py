@@ -7,6 +7,7 @@ import re
 import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 HELP = """Send the rows of a CSV file as readings, over HTTP, MQTT or both.
 
 Each row becomes one reading with a time of its own, so the same file can be
-sent again: nothing is stored twice. The time comes from --time-column; for
-a file without usable dates --every spaces the rows equally, and --until
+sent again: nothing is stored twice. The time comes from --time-column, with
+--time-zone where it has no offset, as in most spreadsheets; for a file
+without usable dates --every spaces the rows equally, and --until
 says when the last one was taken. Without --until that is now, which makes
 new readings of the same rows at every run.
 
@@ -71,6 +73,13 @@ def replay(
     time_column: Annotated[
         str | None, typer.Option(help="The column of the times: RFC 3339 with offset, or an epoch in s, ms, us or ns.")
     ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="Europe/Lisbon|UTC",
+            help="Where the clock was that showed times without an offset; of two equal ones in autumn the first is meant.",
+        ),
+    ] = None,
     every_us: Annotated[
         int | None,
         typer.Option("--every", parser=duration_us, metavar="1h|30m|15s|250ms", help="The time between two rows."),
@@ -96,6 +105,8 @@ def replay(
         fail("name the sensor: either --sensor-id or --sensor-column", code=2)
     if (time_column is None) == (every_us is None):
         fail("say when the rows were taken: either --time-column or --every", code=2)
+    if time_zone is not None and time_column is None:
+        fail("--time-zone is for --time-column", code=2)
     if sensor_id is not None and not re.fullmatch(SENSOR_ID_PATTERN, sensor_id):
         fail(f"--sensor-id: {sensor_id!r:.80} does not match {SENSOR_ID_PATTERN}", code=2)
     settings = read(ToolSettings, data_dir=data_dir)
@@ -103,7 +114,7 @@ def replay(
     try:
         header, count = _survey(file)
         columns = match_columns(chosen, header, parse_mapping(mapping or []), sensor=sensor_column, time=time_column)
-        reader = RowReader(chosen, columns, sensor_id or "")
+        reader = RowReader(chosen, columns, sensor_id or "", zone=_zone(time_zone))
         time_of = _spaced(count, every_us, until) if every_us else lambda _, row: reader.time_us(row)
     except (ValueError, RejectedError) as error:
         fail(error, code=2)
@@ -124,13 +135,25 @@ def _survey(file: Path) -> tuple[list[str], int]:
             rows = csv.DictReader(text)
             header = list(rows.fieldnames or [])
             count = sum(1 for _ in rows)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]  # its position is that in a chunk, and says nothing
+        raise ValueError(f"{file}: not UTF-8 (byte {byte:#04x}); save it as CSV UTF-8") from error
+    except csv.Error as error:
         raise ValueError(f"{file}: {error}") from error
     if not count:
         raise ValueError(f"{file}: no rows below the line that names the columns")
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise ValueError(f"{file}: two columns are called {twice[0]!r}")
     return header, count
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"--time-zone: {name!r} is not an IANA time zone such as Europe/Lisbon") from None
 
 
 def _spaced(count: int, every_us: int, until: str | None) -> TimeOf:
@@ -152,7 +175,8 @@ def _readings(
             try:
                 _check_width(row)
                 time_us = time_of(number, row)
-                yield time_us, Reading(reader.sensor_id(row), kind, rfc3339(time_us), reader.values(row))
+                time_text, origin = rfc3339(time_us), f"line {rows.line_num}"
+                yield time_us, Reading(reader.sensor_id(row), kind, time_text, reader.values(row), origin)
             except RejectedError as error:
                 tally.start()
                 tally.reject(f"line {rows.line_num}: {error}")

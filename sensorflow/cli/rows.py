@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sensorflow.cli.fields import fields_of, is_open
@@ -19,6 +20,7 @@ from sensorflow.reading import Value, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from zoneinfo import ZoneInfo
 
     from sensorflow.kinds import Kind
 
@@ -47,10 +49,12 @@ class RowReader:
 
     Args:
         sensor_id: Whose the rows are that have no column for it; already checked.
+        zone: Where the clock was that showed times without an offset; None where these are rejected.
     """
 
-    def __init__(self, kind: type[Kind], columns: Columns, sensor_id: str) -> None:
+    def __init__(self, kind: type[Kind], columns: Columns, sensor_id: str, *, zone: ZoneInfo | None = None) -> None:
         self._columns = columns
+        self._zone = zone
         self._sensor_id = sensor_id
         declared = fields_of(kind)
         self._required = {name for name, field in declared.items() if field.is_required}
@@ -72,19 +76,38 @@ class RowReader:
     def time_us(self, row: Mapping[str, str | None]) -> int:
         """When it was taken, from the column of the times: RFC 3339, or an epoch in s, ms, us or ns.
 
+        Where the clocks went back, a time that came twice is the first of the two.
+
         Raises:
             RejectedError: ``bad_row``.
         """
         column = self._columns.time or ""
         text = (row[column] or "").strip()
         try:
-            time_us = parse_time(_epoch(text) if _NUMBER.fullmatch(text) else text)
+            time_us = parse_time(_epoch(text) if _NUMBER.fullmatch(text) else self._with_offset(text))
             rfc3339(time_us)
+        except ValueError as error:
+            raise _bad_cell(column, text, str(error)) from None
         except RejectedError:
             raise _bad_cell(column, text, "is neither RFC 3339 with an offset nor an epoch") from None
         except OverflowError:
             raise _bad_cell(column, text, "is outside of the years 1 to 9999") from None
         return time_us
+
+    def _with_offset(self, text: str) -> str:
+        """The text as it is where it has one, or is no time at all."""
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return text
+        if moment.tzinfo:
+            return text
+        if not self._zone:
+            raise ValueError("has no offset; say where its clock was with --time-zone, such as UTC")
+        moment = moment.replace(tzinfo=self._zone)
+        if moment.astimezone(UTC).astimezone(self._zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
+            raise ValueError(f"was skipped by the clocks of {self._zone.key}")
+        return moment.isoformat()
 
     def values(self, row: Mapping[str, str | None]) -> dict[str, Value]:
         """What was measured; an empty cell is left out where the field may be missing.

@@ -34,12 +34,13 @@ _REJECTED = frozenset({400, 413, 422})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reading on its way; ``time`` is RFC 3339."""
+    """One reading on its way; ``time`` is RFC 3339, ``origin`` where people find it, such as a line of a file."""
 
     sensor_id: str
     kind: str
     time: str
     values: dict[str, Value]
+    origin: str = ""
 
     def payload(self) -> bytes:
         """What a device would send.

@@ -82,7 +82,7 @@ def test_accepted_and_rejected_are_told_apart_with_the_reason(run: Run, api: Api
 
     assert result.exit_code == 1
     assert summary(result.stdout) == {"sent": 4, "durable": 3, "accepted": 1, "rejected": 1, "unanswered": 0}
-    assert "s1 at 2026-05-01T01:00:00.000000Z: 422: temperature: too warm, got 1.5" in result.stdout
+    assert "  line 3: s1 at 2026-05-01T01:00:00.000000Z: 422: temperature: too warm, got 1.5" in result.stdout
 
 
 def test_bad_rows_are_rejected_with_line_column_and_value_and_the_others_are_sent(
@@ -98,6 +98,21 @@ def test_bad_rows_are_rejected_with_line_column_and_value_and_the_others_are_sen
     assert "line 3: column temperature: 'hot' is not a finite number" in result.stdout
     assert "line 4: column pressure: '' is empty; pressure is required" in result.stdout
     assert "line 6: more cells than the 3 columns" in result.stdout
+
+
+def test_times_of_a_spreadsheet_are_those_of_the_zone_given(run: Run, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "sheet.csv"
+    file.write_text("temperature,humidity,pressure,at\n1,2,3,2026-11-23 08:00:00\n")
+    arguments = ("replay", file, "--sensor-id", "s", "--time-column", "at")
+
+    without = run(*arguments)
+    result = run(*arguments, "--time-zone", "Asia/Tokyo")
+
+    assert "line 2: column at: '2026-11-23 08:00:00' has no offset; say where its clock was with --time-zone" in (
+        without.stdout
+    )
+    assert result.exit_code == 0, result.output
+    assert [body["time"] for body in api.bodies] == ["2026-11-22T23:00:00.000000Z"]
 
 
 def test_busy_server_is_asked_again_after_the_time_it_names(run: Run, api: Api, climate: Path) -> None:
@@ -168,6 +183,9 @@ def test_speed_makes_the_rows_come_as_far_apart_as_they_were(run: Run, api: Api,
         ),
         (["--sensor-id", "s", "--every", "1h", "--map", "temperature=t"], "no column 't'; the columns are: temper"),
         (["--sensor-id", "s", "--every", "1h", "--until", "noon"], "time: 'noon' is not RFC 3339"),
+        (["--sensor-id", "s", "--every", "1h", "--time-zone", "UTC"], "--time-zone is for --time-column"),
+        (["--sensor-id", "s", "--time-column", "at", "--time-zone", "Mars"], "'Mars' is not an IANA time zone such as"),
+        (["--sensor-id", "s", "--time-column", "at", "--time-zone", "../x"], "'../x' is not an IANA time zone such as"),
         (["--sensor-id", "s", "--every", "fast"], "'fast' is not a duration such as 1h"),
         (["--sensor-id", "s", "--every", "999999999d"], "is outside of the calendar"),
     ],
@@ -185,10 +203,10 @@ def test_wrong_call_is_explained_and_sends_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file"),
+        (None, "file.csv: cannot be read: No such file or directory\n"),
         (b"", "no rows below the line that names the columns"),
         (b"a,a\n1,2\n", "two columns are called 'a'"),
-        (b"a\n\xff\n", "can't decode byte 0xff"),
+        (b"a\n\xff\n", "file.csv: not UTF-8 (byte 0xff); save it as CSV UTF-8\n"),
     ],
 )
 def test_file_that_is_no_csv_is_explained(run: Run, tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -1,8 +1,10 @@
 import re
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from sensorflow.cli.moments import rfc3339
 from sensorflow.cli.rows import Columns, RowReader, match_columns, parse_mapping
 from sensorflow.errors import RejectedError
 from sensorflow.kinds import Kind, Telemetry, TemperatureReading, Text
@@ -121,10 +123,49 @@ def test_time_is_rfc_3339_or_an_epoch(text: str, time_us: int) -> None:
     assert RowReader(Telemetry, Columns({}, None, "at"), "s").time_us({"at": text}) == time_us
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2025-08-16 14:30", "nan", "9" * 40])
+@pytest.mark.parametrize("text", ["", "yesterday", "nan", "9" * 40])
 def test_time_that_is_none_is_rejected_with_its_column_and_value(text: str) -> None:
     with pytest.raises(RejectedError, match=f"column at: '{text}' is"):
         RowReader(Telemetry, Columns({}, None, "at"), "s").time_us({"at": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-07-23 08:00:00", "2026-07-23T06:00:00.000000Z"),
+        ("2026-11-23 08:00", "2026-11-23T07:00:00.000000Z"),
+        ("2026-11-23", "2026-11-22T23:00:00.000000Z"),
+        ("2026-10-25 02:30:00", "2026-10-25T00:30:00.000000Z"),  # comes twice: the first is meant
+        ("2026-11-23T08:00:00+05:00", "2026-11-23T03:00:00.000000Z"),
+        ("1755354645", "2025-08-16T14:30:45.000000Z"),
+    ],
+)
+def test_time_without_an_offset_is_of_the_zone_that_is_given(text: str, utc: str) -> None:
+    reader = RowReader(Telemetry, Columns({}, None, "at"), "s", zone=ZoneInfo("Europe/Berlin"))
+
+    assert rfc3339(reader.time_us({"at": text})) == utc
+
+
+def test_time_that_no_clock_of_the_zone_showed_is_rejected() -> None:
+    reader = RowReader(Telemetry, Columns({}, None, "at"), "s", zone=ZoneInfo("Europe/Berlin"))
+
+    with pytest.raises(RejectedError, match="column at: '2026-03-29 02:30' was skipped by the clocks of Europe/Berlin"):
+        reader.time_us({"at": "2026-03-29 02:30"})
+
+
+def test_time_without_an_offset_or_a_zone_asks_for_the_zone() -> None:
+    wanted = "column at: '2026-11-23 08:00:00' has no offset; say where its clock was with --time-zone"
+
+    with pytest.raises(RejectedError, match=wanted):
+        RowReader(Telemetry, Columns({}, None, "at"), "s").time_us({"at": "2026-11-23 08:00:00"})
+
+
+@pytest.mark.parametrize("text", ["0001-01-01 00:00", "9999-12-31 23:30"])
+def test_time_that_its_zone_moves_out_of_the_calendar_is_rejected(text: str) -> None:
+    zone = ZoneInfo("Asia/Tokyo" if text.startswith("0") else "America/New_York")
+
+    with pytest.raises(RejectedError, match="is outside of the years 1 to 9999"):
+        RowReader(Telemetry, Columns({}, None, "at"), "s", zone=zone).time_us({"at": text})
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "#", "x" * 65, None])
