@@ -100,7 +100,7 @@ async def serve(config: HttpApiSettings) -> None:
         kinds=kinds,
         key=Key(config.api_key),
         ingest=ingest,
-        newest=NewestReadings(_influx(config, STORE_TIMEOUT_S), latest, bridge, session),
+        newest=NewestReadings(_influx(config, STORE_TIMEOUT_S), store, latest, bridge, session),
         health_report=report,
         version=VERSION,
         zone=zone,

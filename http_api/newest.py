@@ -16,6 +16,7 @@ from sensorflow.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
     from http_api.bridge_status import BridgeStatus
+    from http_api.store_watch import StoreWatch
     from sensorflow.influx import Influx
     from sensorflow.kinds import Kind
     from sensorflow.mqtt import Session
@@ -34,6 +35,7 @@ class NewestReadings:
     """Answers for one sensor and kind; at most ``MAX_WAITING`` wait for the store, four of them in it."""
 
     influx: Influx
+    store: StoreWatch
     latest: Latest
     bridge: BridgeStatus
     session: Session
@@ -72,6 +74,8 @@ class NewestReadings:
             self.latest.checked(series, connection)
 
     async def _ask(self, kind: type[Kind], sensor_id: str) -> Newest | None:
+        if self.store.is_away:  # a store that hangs would take STORE_TIMEOUT_S to say so
+            raise TransientError("the store does not answer")
         if self._waiting >= MAX_WAITING:
             raise TransientError(f"{self._waiting} requests are waiting for the store, at most {MAX_WAITING}")
         self._waiting += 1

@@ -1,13 +1,16 @@
 """What is known of the newest reading, by a real store on the other side."""
 
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.broker import Broker
 from tests.http_api.processes import Api, StandIn, until
-from tests.http_api.requests import assert_problem, latest
+from tests.http_api.requests import READING, assert_problem, latest
 from tests.store.store_process import TOKEN, StoreProcess
 
 
@@ -110,3 +113,32 @@ def test_while_the_store_is_behind_it_is_asked_each_time(api: Api, store: StoreP
 
     bridge.say("running")
     assert answer["level"] == 2.0
+
+
+def test_while_the_store_hangs_the_answer_comes_at_once(
+    tmp_path: Path, start_bridge: Callable[[], StandIn], start_api: Callable[..., Api]
+) -> None:
+    start_bridge()
+    store = StoreProcess(tmp_path / "store").start()
+    assert store.process is not None
+    api = start_api(INFLUX_HOST=store.url, INFLUX_TOKEN=TOKEN)
+    api.wait_until(bridge="active", influxdb="connected")
+    record = api.post("temperature_reading", READING | {"sensor_id": "known"}).json()
+    store.process.send_signal(signal.SIGSTOP)
+    api.wait_until(influxdb="disconnected")
+
+    started = time.monotonic()
+    known, unknown = latest(api, "known"), latest(api, "unknown")
+    took_s = time.monotonic() - started
+
+    store.kill()
+    assert took_s < 1
+    assert known.json() == record
+    assert_problem(unknown, 503, "the store does not answer")
+
+
+def test_a_store_that_is_there_gets_no_warning(api: Api) -> None:
+    log = api.log.read_text()
+
+    assert "store answers\n" in log
+    assert "WARNING" not in log
