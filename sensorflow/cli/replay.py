@@ -77,7 +77,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="Europe/Lisbon|UTC",
-            help="Where the clock was that showed times without an offset; of two equal ones in autumn the first is meant.",
+            help="Where the clock was that showed times without an offset; of two equal ones the first is meant.",
         ),
     ] = None,
     every_us: Annotated[
