@@ -15,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
+    from uvicorn._types import ASGISendEvent
     from websockets.http11 import Request
 
 EXTENSION = "sensorflow.connection"
@@ -31,6 +32,12 @@ class Connection(WebSocketsSansIOProtocol):
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As uvicorn does it. A refusal that has been sent ends the handshake; uvicorn would log it as an ERROR."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
 
     async def send_frames(self, frames: bytes, timeout_s: float) -> bool:
         """Send whole frames; False when the client has gone.

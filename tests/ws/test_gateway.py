@@ -111,6 +111,22 @@ def test_one_connection_too_many_is_429_until_another_ends(
         until(lambda: can_listen(api))
 
 
+def test_a_refusal_is_no_line_in_the_log(start_bridge: Callable[[], StandIn], start_api: Callable[..., Api]) -> None:
+    start_bridge()
+    api = start_api(MAX_WS_CONNECTIONS_PER_KEY=1)
+    api.wait_until(bridge="active")
+    before = api.log.read_text()
+
+    with listen(api):
+        assert refusal(api).status_code == 401
+        assert refusal(api, f"?api-key={KEY_WS.replace(' ', '%20')}").status_code == 429
+    api.stop()
+
+    assert [line.split()[2:] for line in api.log.read_text().removeprefix(before).splitlines()] == [
+        ["INFO", "http_api", "stopped"]
+    ]
+
+
 def can_listen(api: Api) -> bool:
     try:
         with listen(api):
