@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from store.bodies import Budget
 from store.config import StoreConfig
 from store.database import Databases
 from store.flight import FlightServer
+from store.flight_socket import flight_socket
 from store.routes import Api, http_app
 from store.writer import Writer
 
@@ -34,8 +34,8 @@ async def serve(config: StoreConfig, *, stopping: asyncio.Event) -> None:
         await writer.call(databases.open_all)
         listener = listen(config.host, config.port)
         try:
-            with tempfile.TemporaryDirectory(prefix="store-") as directory:  # mode 0700
-                await _serve(config, databases, writer, listener, Path(directory) / "flight", stopping)
+            with flight_socket(config.data_dir) as path:
+                await _serve(config, databases, writer, listener, path, stopping)
         finally:
             listener.close()
     finally:
@@ -48,12 +48,12 @@ async def _serve(
     databases: Databases,
     writer: Writer,
     listener: socket.socket,
-    flight_socket: Path,
+    socket_path: Path,
     stopping: asyncio.Event,
 ) -> None:
-    flight = FlightServer(config, databases, flight_socket)
+    flight = FlightServer(config, databases, socket_path)
     app = http_app(Api(config, databases, writer, Budget(config.max_pending_bytes)))
-    acceptor = Acceptor(_uvicorn_config(app), flight_socket, config.max_connections)
+    acceptor = Acceptor(_uvicorn_config(app), socket_path, config.max_connections)
     try:
         async with asyncio.TaskGroup() as group:
             accepting = group.create_task(acceptor.run(listener), name="accept")
