@@ -104,7 +104,7 @@ async def serve(config: HttpApiSettings) -> None:
         health_report=report,
         version=VERSION,
         zone=zone,
-        gateway=gateway.route(),
+        gateway=gateway.routes(),
     )
     fan_out = Feed(session, receipts, bridge, latest, ingest, hub)
     async with asyncio.TaskGroup() as group:

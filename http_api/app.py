@@ -19,7 +19,7 @@ from sensorflow.errors import FieldError, RejectedError
 from sensorflow.kinds import SENSOR_ID_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from zoneinfo import ZoneInfo
 
     from starlette.requests import Request
@@ -53,9 +53,9 @@ def build(
     health_report: Callable[[], dict[str, Any]],
     version: str,
     zone: ZoneInfo,
-    gateway: BaseRoute,
+    gateway: Sequence[BaseRoute],
 ) -> Starlette:
-    """The application; ``gateway`` is the WebSocket's route."""
+    """The application; ``gateway`` is the WebSocket's routes."""
     app = Starlette(
         routes=[
             *(Route(f"/api/v1/{kind.kind}", _post(kind, key, ingest), methods=["POST"]) for kind in kinds.values()),
@@ -63,7 +63,7 @@ def build(
             Route("/api/v1/health", _health(health_report)),
             Route("/api/v1/ping", _always(_PING)),
             Route("/openapi.json", _always(openapi.document(kinds, version))),
-            gateway,
+            *gateway,
         ],
         exception_handlers=problems.HANDLERS | {404: _not_found(kinds)},
     )

@@ -26,7 +26,7 @@ async def read_json(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
     # The parser lets nothing but digits through; the length comes first because int() of very many is slow.
     if len(declared) > 10 or int(declared) > MAX_BODY_BYTES:
-        raise _too_large(declared[:30])
+        raise HTTPException(413, f"body of {declared:.30} bytes, at most {MAX_BODY_BYTES}")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await _read(request)
@@ -39,9 +39,5 @@ async def _read(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise _too_large(f"more than {MAX_BODY_BYTES}")
+            raise HTTPException(413, f"body of more than {MAX_BODY_BYTES} bytes")
     return bytes(body)
-
-
-def _too_large(size: str) -> HTTPException:
-    return HTTPException(413, f"body of {size} bytes, at most {MAX_BODY_BYTES}")

@@ -89,6 +89,8 @@ class Ingest:
         return accepted
 
     async def _accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
+        if not body:
+            raise RejectedError("bad_json", FieldError("", "the body is empty"))
         parsed = kinds.parse_one(kind, body)
         sensor_id = parsed.sensor_id
         if sensor_id is None:

@@ -24,7 +24,6 @@ CHALLENGE = 'Bearer realm="SensorFlow"'
 _DETAILS = {
     401: "no key, or a wrong one; send it as the header X-API-Key",
     404: "nothing here",
-    405: "the header Allow says what may be done here",
 }
 
 
@@ -43,6 +42,12 @@ async def _stated(_: Request, error: HTTPException) -> Response:
     is_stated = error.detail != HTTPStatus(error.status_code).phrase
     detail = error.detail if is_stated else _DETAILS.get(error.status_code, error.detail)
     return problem(error.status_code, detail, error.headers)
+
+
+async def _not_allowed(request: Request, error: HTTPException) -> Response:
+    allowed = (error.headers or {})["Allow"].split(", ")
+    named = " or ".join(sorted(set(allowed) - {"HEAD"}))  # which comes with each GET
+    return problem(405, f"{request.method} is not possible here, use {named}", error.headers)
 
 
 async def _rejected(_: Request, error: RejectedError) -> Response:
@@ -66,6 +71,7 @@ async def _bug(_: Request, __: Exception) -> Response:
 
 HANDLERS: dict[Any, Any] = {  # Starlette's own type for it has no room for handlers of one exception
     HTTPException: _stated,
+    405: _not_allowed,
     RejectedError: _rejected,
     TransientError: _not_now,
     ClientDisconnect: _hung_up,

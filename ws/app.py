@@ -7,14 +7,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 
 from ws.connection import connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.requests import HTTPConnection
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
     from starlette.websockets import WebSocket
 
     from ws.connection import Connection
@@ -52,9 +54,9 @@ class Gateway:
         self._max_connections = max_connections
         self._connections = 0
 
-    def route(self) -> WebSocketRoute:
-        """To be mounted. A refusal is raised as HTTPException, for the application to answer the handshake with."""
-        return WebSocketRoute(PATH, self.serve)
+    def routes(self) -> list[BaseRoute]:
+        """To be mounted. A refusal is raised as HTTPException, for the application to answer with."""
+        return [WebSocketRoute(PATH, self.serve), Route(PATH, _refuse_plain_get)]
 
     async def serve(self, socket: WebSocket) -> None:
         """One client, from its handshake to its end."""
@@ -86,6 +88,12 @@ class Gateway:
         finally:
             subscription.end()
             connection.abort_after(CLOSE_TIMEOUT_S)
+
+
+async def _refuse_plain_get(_: Request) -> Response:
+    raise HTTPException(
+        426, "this is a WebSocket: open it with ws:// or wss://", {"Upgrade": "websocket", "Connection": "Upgrade"}
+    )
 
 
 async def _send(subscription: Subscription, connection: Connection) -> None:

@@ -149,7 +149,7 @@ def test_an_unknown_path_is_404(api: Api, path: str) -> None:
 def test_another_method_is_405_and_the_allowed_ones_are_named(api: Api, method: str, path: str, allowed: str) -> None:
     response = api.client.request(method, path)
 
-    assert_problem(response, 405)
+    assert_problem(response, 405, f"{method} is not possible here, use {allowed}")
     assert allowed in response.headers["allow"]
 
 
@@ -171,7 +171,14 @@ def test_a_body_without_length_is_413_once_it_is_too_large(api: Api) -> None:
 
     response = api.client.post("/api/v1/temperature_reading", content=chunks)
 
-    assert_problem(response, 413, "65536")
+    problem = assert_problem(response, 413)
+    assert problem["detail"] == "body of more than 65536 bytes"
+
+
+def test_an_empty_body_is_422_in_plain_words(api: Api) -> None:
+    problem = assert_problem(api.post("temperature_reading", b""), 422)
+
+    assert problem["detail"] == "the body is empty"
 
 
 def test_a_declared_body_is_413_before_it_is_sent(api: Api) -> None:

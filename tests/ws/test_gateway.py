@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from sensorflow.reading import frame
 from tests.broker import Broker
 from tests.http_api.processes import KEY, KEY_WS, Api, StandIn, StatusReader, until
+from tests.http_api.requests import assert_problem
 
 NOW_US = 1_755_354_645_123_456
 
@@ -157,7 +158,10 @@ def test_a_message_that_is_too_large_ends_the_connection(api: Api) -> None:
 
 
 def test_a_plain_get_is_no_way_in(api: Api) -> None:
-    assert api.client.get("/ws/sensor_updates").status_code == 404
+    response = api.client.get("/ws/sensor_updates")
+
+    assert_problem(response, 426, "this is a WebSocket")
+    assert response.headers["upgrade"] == "websocket"
 
 
 def test_the_key_is_never_logged(start_bridge: Callable[[], StandIn], start_api: Callable[..., Api]) -> None:
