@@ -1,6 +1,6 @@
 """``sensorflow up``: all of SensorFlow as child processes of one supervisor.
 
-They start side by side and wait for each other by themselves, as they do under compose. The supervisor keeps them
+They start side by side and wait for each other by themselves. The supervisor keeps them
 running, says when they are ready, and ends them so that nothing is lost: who accepts readings first, the broker last.
 """
 
