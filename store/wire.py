@@ -6,7 +6,10 @@ result, computed from DuckDB's, and each batch is cast to it and cut to size.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 
+import orjson
 import pyarrow as pa
 
 from store.errors import InvalidQueryError
@@ -57,10 +60,21 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
         and not pa.types.is_large_string(column.type)
         and not pa.types.is_string_view(column.type)
     ):
-        return pa.array([None if value is None else str(value) for value in column.to_pylist()], kind)
+        return pa.array([None if value is None else _text(value) for value in column.to_pylist()], kind)
     if pa.types.is_date32(column.type):
         return column.cast(pa.timestamp("s")).cast(kind)
     return column.cast(kind)
+
+
+def _text(value: object) -> str:
+    """Text of what has no type on the wire: JSON of a struct or a map, as ``selector_last`` gives them."""
+    return orjson.dumps(value, default=_json_scalar).decode() if isinstance(value, dict | list) else str(value)
+
+
+def _json_scalar(value: object) -> float | str:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)  # a subclass, which orjson does not take
 
 
 def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -112,6 +112,20 @@ def test_adbc_reads_every_type_as_grafana_can(adbc: Any, sql: str, kind: pa.Data
         assert cursor.fetch_arrow_table().schema.types[-1] == kind
 
 
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        (
+            "SELECT selector_last(v, time) AS x FROM (SELECT 1.5 AS v, TIMESTAMPTZ '2025-01-02 03:04:05.678Z' AS time)",
+            '{"value":1.5,"time":"2025-01-02T03:04:05.678000+00:00"}',
+        ),
+        ("SELECT {'a': NULL, 'b': [1.25], 'c': 'é'} AS x", '{"a":null,"b":[1.25],"c":"é"}'),
+    ],
+)
+def test_nested_value_is_json(client: InfluxDBClient3, sql: str, text: str) -> None:
+    assert client.query(sql, mode="all").to_pylist() == [{"x": text}]
+
+
 def test_adbc_takes_large_results_in_messages_below_4_mib(adbc: Any) -> None:
     with adbc.cursor() as cursor:
         cursor.execute(f"SELECT range AS n, hash(range)::VARCHAR || '{'x' * 400}' AS s FROM range({LONG_ROWS})")
