@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from http_api import openapi, problems
 from http_api.body import read_json
 from sensorflow import reading
-from sensorflow.errors import FieldError, RejectedError
+from sensorflow.errors import FieldError, RejectedError, TransientError
 from sensorflow.kinds import SENSOR_ID_PATTERN
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def build(
 def _post(kind: type[Kind], key: Key, ingest: Ingest) -> Endpoint:
     async def post(request: Request) -> Response:
         _authorize(request, key)
-        accepted = await ingest.accept(kind, await read_json(request), _client_ip(request))
+        try:
+            accepted = await ingest.accept(kind, await read_json(request), _client_ip(request))
+        except asyncio.CancelledError:  # not passed on: only the stop cancels a request, and the client wants an answer
+            raise TransientError("the server stops before the reading is safe") from None
         return _json(accepted.record, 201 if accepted.is_durable else 202)
 
     return post

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -143,9 +144,10 @@ class Ingest:
         self._has_failed, self._refusal = False, None
 
     async def _receipt(self, receipt: asyncio.Future[int]) -> int | None:
-        """The reading's id, None when there is no receipt in time."""
+        """The reading's id, None when there is no receipt in time, or the stop of the server cut the wait short."""
         is_active = self.bridge.is_active(time.monotonic())
-        await asyncio.wait([receipt], timeout=self.receipt_timeout_s if is_active else ABSENT_BRIDGE_TIMEOUT_S)
+        with suppress(asyncio.CancelledError):  # the broker has the reading, and the client shall know it
+            await asyncio.wait([receipt], timeout=self.receipt_timeout_s if is_active else ABSENT_BRIDGE_TIMEOUT_S)
         return receipt.result() if receipt.done() else None
 
     def _note_refusal(self, error: RefusedError) -> None:

@@ -2,9 +2,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.broker import Broker
-from tests.http_api.processes import Api, StandIn, StatusReader, silence, until
+from tests.http_api.processes import KEY, Api, StandIn, StatusReader, silence, until
 from tests.http_api.requests import READING, assert_problem
 
 StartApi = Callable[..., Api]
@@ -142,8 +143,6 @@ def test_with_the_bridge_gone_it_is_202_soon(start_api: StartApi, start_bridge: 
 
 
 def test_what_is_open_is_answered_before_it_ends(start_api: StartApi, start_bridge: StartBridge) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     bridge = start_bridge()
     bridge.outcome = silence
     api = start_api(RECEIPT_TIMEOUT_S=1)
@@ -156,6 +155,28 @@ def test_what_is_open_is_answered_before_it_ends(start_api: StartApi, start_brid
         assert answer.result().status_code == 202
 
     assert api.stop() == 0
+
+
+def test_what_is_cut_off_by_the_stop_is_answered_without_a_traceback(
+    start_api: StartApi, start_bridge: StartBridge
+) -> None:
+    bridge = start_bridge()
+    bridge.outcome = silence
+    api = start_api(RECEIPT_TIMEOUT_S=20)
+    api.wait_until(bridge="active")
+
+    with ThreadPoolExecutor() as threads, socket.create_connection(("127.0.0.1", api.port), 10) as half:
+        half.sendall(
+            f"POST /api/v1/vat HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nContent-Length: 9\r\n\r\n{{".encode()
+        )
+        answer = threads.submit(api.post, "temperature_reading", READING)
+        until(lambda: bridge.received)
+        api.process.terminate()
+        assert answer.result().status_code == 202
+        assert half.recv(1000).startswith(b"HTTP/1.1 503")
+
+    assert api.process.wait(10) == 0
+    assert "Traceback" not in api.log.read_text()
 
 
 def test_it_says_how_it_is_to_whoever_listens(broker: Broker, start_api: StartApi) -> None:
