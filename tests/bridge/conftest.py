@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.processes import Bridge, Client, Store, until
+from tests.bridge.processes import Bridge, Client, Store
 from tests.broker import Broker, free_port
+from tests.waiting import until
 
 
 @pytest.fixture

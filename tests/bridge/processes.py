@@ -7,8 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,6 @@ from tests.broker import Broker
 
 TOKEN = "the store opens to this"
 CLIMATE = {"temperature": 25.5, "humidity": 60.2, "pressure": 1012.5}
-
-
-def until(condition: Callable[[], Any], timeout_s: float = 10) -> Any:
-    """Poll until it is true; its value."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-    return value
 
 
 class Process:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bridge.processes import CLIMATE, Bridge, Client, Store, until
+from tests.bridge.processes import CLIMATE, Bridge, Client, Store
 from tests.broker import Broker
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,9 @@ from sensorflow.settings import UpSettings, read
 from sensorflow.up import initialize
 from sensorflow.up.services import services
 from tests.broker import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-
-
-def until(condition: Callable[[], Any], timeout_s: float = 20) -> Any:
-    """Poll until it is true; its value."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
-    return value
 
 
 class System:

@@ -8,7 +8,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.e2e.system import System, until
+from tests.e2e.system import System
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,8 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.broker import free_port
-from tests.e2e.system import ROOT, until
+from tests.e2e.system import ROOT
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.system import ROOT, System, until
+from tests.e2e.system import ROOT, System
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 

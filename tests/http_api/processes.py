@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from paho.mqtt.properties import Properties
 
 from sensorflow import reading
 from tests.broker import Broker, free_port
+from tests.waiting import until
 
 KEY = "the boards enter by this"
 KEY_WS = "browsers enter by this one"
@@ -38,15 +38,6 @@ class Vat(Kind):
     is_open: bool
     note: Text | None = None
 '''
-
-
-def until(condition: Callable[[], Any], timeout_s: float = 5) -> Any:
-    """Poll until it is true; its value."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-    return value
 
 
 class Api:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.broker import Broker
-from tests.http_api.processes import Api, StandIn, until
+from tests.http_api.processes import Api, StandIn
 from tests.http_api.requests import READING, assert_problem, latest
 from tests.store.store_process import TOKEN, StoreProcess
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

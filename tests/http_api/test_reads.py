@@ -3,8 +3,9 @@ import re
 import httpx
 import pytest
 
-from tests.http_api.processes import KEY, Api, StandIn, until
+from tests.http_api.processes import KEY, Api, StandIn
 from tests.http_api.requests import HOSTILE_IDS, READING, assert_problem, latest
+from tests.waiting import until
 
 
 def raw_latest(api: Api, encoded: str) -> httpx.Response:

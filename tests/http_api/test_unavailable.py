@@ -5,8 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.broker import Broker
-from tests.http_api.processes import KEY, Api, StandIn, StatusReader, silence, until
+from tests.http_api.processes import KEY, Api, StandIn, StatusReader, silence
 from tests.http_api.requests import READING, assert_problem
+from tests.waiting import until
 
 StartApi = Callable[..., Api]
 StartBridge = Callable[[], StandIn]

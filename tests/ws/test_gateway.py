@@ -15,8 +15,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from sensorflow.reading import frame
 from tests.broker import Broker
-from tests.http_api.processes import KEY, KEY_WS, Api, StandIn, StatusReader, until
+from tests.http_api.processes import KEY, KEY_WS, Api, StandIn, StatusReader
 from tests.http_api.requests import assert_problem
+from tests.waiting import until
 
 NOW_US = 1_755_354_645_123_456
 
