@@ -118,6 +118,11 @@ def count(connection: sqlite3.Connection, selection: Selection) -> tuple[int, in
     return number, last_id
 
 
+def reasons(connection: sqlite3.Connection) -> list[str]:
+    """Those that there are, in alphabetical order."""
+    return [reason for (reason,) in connection.execute("SELECT DISTINCT reason FROM dead_letter ORDER BY reason")]
+
+
 def delete(connection: sqlite3.Connection, selection: Selection) -> int:
     """Delete those that are meant and add them to the spool's count of purged ones; returns how many there were."""
     condition, values = selection.where()

@@ -47,7 +47,6 @@ PURGE_HELP = "Delete dead letters for good."
 _IN_FLIGHT = 100
 _PUBACK_TIMEOUT_S = 15.0
 _MAX_COMPLAINTS = 20
-_REASONS = "SELECT DISTINCT reason FROM dead_letter ORDER BY reason"
 
 Reason = Annotated[str | None, typer.Option(help="Only those of this reason, such as bad_json.")]
 Ids = Annotated[list[int] | None, typer.Argument(metavar="ID...", help="The ids, as `list` shows them.")]
@@ -76,7 +75,7 @@ def list_(
     with _spool(read(Common, data_dir=data_dir).data_dir) as spool:
         letters = list(dead_letters.selected(spool, selection, limit=limit, newest_first=True))
         total, _ = dead_letters.count(spool, selection)
-        reasons = [] if total else [reason for (reason,) in spool.execute(_REASONS)]
+        reasons = [] if total else dead_letters.reasons(spool)
     if reasons:
         typer.echo(f"sensorflow: no dead letter{_of(reason)}; the reasons here: {', '.join(reasons)}", err=True)
     if as_json:
