@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sensorflow.mqtt import Session
 
 MAX_WAITING = 20_000  # frames and dead letters, each
+MAX_WAITING_BYTES = 16 * 2**20  # of both together
 MAX_MESSAGE_BYTES = 128 * 1024  # half of the broker's max_packet_size
 MAX_MIRRORED_BYTES = 1024
 LOG_INTERVAL_S = 10.0
@@ -36,14 +37,15 @@ Item = TypeVar("Item")
 class Announcer:
     """Publishes what commits have brought, in order.
 
-    At most ``MAX_WAITING`` live frames and as many dead letters wait for the broker; more are dropped and counted in
-    ``dropped``.
+    At most ``MAX_WAITING`` live frames and as many dead letters wait for the broker, and nothing more once they are
+    ``MAX_WAITING_BYTES``; what is beyond is dropped and counted in ``dropped``.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._frames: list[bytes] = []
         self._dead_letters: list[DeadLetter] = []
+        self._waiting_bytes = 0
         self._some = asyncio.Event()
         self._unsaid = 0
         self._said_s = float("-inf")
@@ -60,7 +62,9 @@ class Announcer:
                     await self._session.publish(topic, payload, qos=0)
                 except SensorFlowError:
                     self.dropped += count  # http_api answers 202 to those
-        self._frames += self._admit(commit.frames, len(self._frames))
+        frames = self._admit(commit.frames, len(self._frames))
+        self._frames += frames
+        self._waiting_bytes += sum(map(len, frames))
         self.mirror(commit.dead_letters)
         if self._frames:
             self._some.set()
@@ -68,7 +72,9 @@ class Announcer:
     def mirror(self, dead_letters: list[DeadLetter]) -> None:
         """Publish them soon; the log says how many there are, and why the last was rejected."""
         self._log_some(dead_letters)
-        self._dead_letters += self._admit(dead_letters, len(self._dead_letters))
+        admitted = self._admit(dead_letters, len(self._dead_letters))
+        self._dead_letters += admitted
+        self._waiting_bytes += sum(len(each.payload) for each in admitted)
         if self._dead_letters:
             self._some.set()
 
@@ -83,6 +89,7 @@ class Announcer:
         self._some.clear()
         frames, self._frames = self._frames, []
         dead_letters, self._dead_letters = self._dead_letters, []
+        self._waiting_bytes = 0
         await asyncio.gather(
             *(self._publish(topics.LIVE, b"\n".join(some), len(some)) for some in _groups(frames)),
             *(self._publish(topics.dead_letters(each.reason), _mirror(each), 1) for each in dead_letters),
@@ -93,11 +100,11 @@ class Announcer:
         self._unsaid += len(dead_letters)
         if dead_letters and time.monotonic() - self._said_s >= LOG_INTERVAL_S:
             last = dead_letters[-1]
-            _log.error("%d dead letters, the last on %.100r: %.200r", self._unsaid, last.topic, last.detail)
+            _log.error("dead letters: %d more, the last on %.100r: %.200r", self._unsaid, last.topic, last.detail)
             self._unsaid, self._said_s = 0, time.monotonic()
 
     def _admit(self, items: list[Item], waiting: int) -> list[Item]:
-        room = max(0, MAX_WAITING - waiting)
+        room = max(0, MAX_WAITING - waiting) if self._waiting_bytes < MAX_WAITING_BYTES else 0
         self.dropped += len(items[room:])
         return items[:room]
 

@@ -135,3 +135,32 @@ async def test_what_cannot_be_told_is_counted_unless_nobody_listens(
     await announcer.flush()
 
     assert announcer.dropped == dropped
+
+
+async def test_once_so_many_bytes_wait_the_next_commits_are_dropped_and_counted(
+    announcer: Announcer, session: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcer_module, "MAX_WAITING_BYTES", 100)
+
+    await announcer.announce(commit(frames=[b"x" * 60], dead_letters=[letter(payload=b"{" * 60)]))
+    await announcer.announce(commit(frames=[b"y"], dead_letters=[letter()]))
+
+    assert announcer.dropped == 2
+    await announcer.flush()
+    await announcer.announce(commit(frames=[b"z"]))
+    await announcer.flush()
+    assert [payload for topic, payload, _ in session.published if topic == "live"] == [b"x" * 60, b"z"]
+
+
+async def test_log_says_how_many_dead_letters_there_are_and_not_each(
+    announcer: Announcer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await announcer.announce(commit(dead_letters=[letter("first"), letter("humidity: \x1b[2J")]))
+    await announcer.announce(commit(dead_letters=[letter("third")]))
+    monkeypatch.setattr(announcer_module, "LOG_INTERVAL_S", 0.0)
+    await announcer.announce(commit(dead_letters=[letter("fourth")]))
+
+    assert caplog.messages == [
+        "dead letters: 2 more, the last on 'sensors/s/t': 'humidity: \\x1b[2J'",
+        "dead letters: 2 more, the last on 'sensors/s/t': 'fourth'",
+    ]
