@@ -11,7 +11,6 @@ from sensorflow import topics
 from sensorflow.influx import Influx
 from sensorflow.log import start_logging
 from sensorflow.mqtt import Session, Will
-from sensorflow.reading import TimeWindow
 from sensorflow.settings import BridgeSettings, read
 
 SESSION_EXPIRY_S = 30 * 86400  # the broker keeps what comes while we are away for this long
@@ -49,7 +48,7 @@ async def serve(settings: BridgeSettings) -> None:
         spool,
         influx,
         settings.load_kinds(),
-        TimeWindow(past_s=settings.max_past_days * 86400, future_s=settings.max_future_s),
+        settings.time_window,
         replay_window_s=settings.replay_window_s,
     )
     try:

@@ -30,7 +30,6 @@ from sensorflow import settings, topics
 from sensorflow.influx import Influx
 from sensorflow.log import start_logging
 from sensorflow.mqtt import Session
-from sensorflow.reading import TimeWindow
 from sensorflow.settings import HttpApiSettings
 from ws.app import Gateway
 from ws.connection import Connection
@@ -71,7 +70,7 @@ async def serve(config: HttpApiSettings) -> None:
         bridge=bridge,
         latest=latest,
         clock=Clock(),
-        window=TimeWindow(config.max_past_days * 86400, config.max_future_s),
+        window=config.time_window,
         zone=zone,
         receipt_timeout_s=config.receipt_timeout_s,
     )

@@ -31,11 +31,13 @@ from pydantic import (
 )
 
 from sensorflow.kinds import Kinds, load_kinds
+from sensorflow.reading import TimeWindow
 
 MIN_SECRET_LENGTH = 16
 _PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your", "todo", "xxx")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Database = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
 def _strong(secret: SecretStr) -> SecretStr:
@@ -113,20 +115,30 @@ class Influx(BaseModel):
 
     influx_host: Annotated[str, AfterValidator(_url)] = "http://127.0.0.1:8181"
     influx_token: Secret
-    influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    influx_database: Database = "sensorflow"
 
 
-class BridgeSettings(Common, Mqtt, Influx):
+class Window(BaseModel):
+    """Which device times are accepted."""
+
+    max_past_days: float = Field(default=400, gt=0)
+    max_future_s: float = Field(default=600, ge=0)
+
+    @property
+    def time_window(self) -> TimeWindow:
+        """The same for whoever checks a time."""
+        return TimeWindow(past_s=self.max_past_days * 86400, future_s=self.max_future_s)
+
+
+class BridgeSettings(Common, Mqtt, Influx, Window):
     """The bridge."""
 
     mqtt_username: str = "bridge"
     spool_max_bytes: int = Field(default=4 * 2**30, ge=2**20)
     replay_window_s: float = Field(default=300, ge=0, le=86400)
-    max_past_days: float = Field(default=400, gt=0)
-    max_future_s: float = Field(default=600, ge=0)
 
 
-class HttpApiSettings(Common, Mqtt, Influx):
+class HttpApiSettings(Common, Mqtt, Influx, Window):
     """The HTTP API and the WebSocket gateway that it mounts."""
 
     mqtt_username: str = "http_api"
@@ -136,8 +148,6 @@ class HttpApiSettings(Common, Mqtt, Influx):
     api_key_ws: WsSecret
     max_ws_connections_per_key: int = Field(default=100, ge=1, le=10_000)
     receipt_timeout_s: float = Field(default=2.0, gt=0, le=30)
-    max_past_days: float = Field(default=400, gt=0)
-    max_future_s: float = Field(default=600, ge=0)
     timezone: str = "UTC"
 
     @field_validator("timezone")
@@ -154,7 +164,7 @@ class StoreSettings(Common):
     """The embedded store."""
 
     influx_token: Secret
-    influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    influx_database: Database = "sensorflow"
     store_host: str = "127.0.0.1"
     influx_port: int = Field(default=8181, ge=0, le=65535, description="0 takes a free one and logs it.")
     store_retention_days: float | None = Field(default=None, gt=0)
@@ -172,7 +182,7 @@ class UpSettings(Common):
     mqtt_port: Port = 1883
     store_host: str = "127.0.0.1"
     influx_port: Port = 8181
-    influx_database: str = Field(default="sensorflow", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    influx_database: Database = "sensorflow"
     api_key: Secret | None = None
     api_key_ws: WsSecret | None = None
     influx_token: Secret | None = None
