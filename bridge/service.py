@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 5.0
 STATUS_RETRY_S = 0.1
+PRUNE_INTERVAL_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
+VERSION = version("sensorflow")
 
 _log = logging.getLogger("bridge")
 
@@ -91,18 +93,19 @@ class Bridge:
             session = tasks.create_task(self._session.run(), name="mqtt session")
             announcing = tasks.create_task(self._announcer.run(), name="announcer")
             shipping = tasks.create_task(self._shipper.run(), name="shipper")
-            housekeeping = tasks.create_task(self._keep_house(), name="housekeeping")
+            heartbeat = tasks.create_task(self._beat(), name="heartbeat")
+            pruning = tasks.create_task(self._keep_pruning(), name="pruning")
             taking = tasks.create_task(self._take(stopping), name="take")
             await stopping.wait()
             shipping.cancel()  # a write begun later could outlast the 10 s in which we have to end
-            housekeeping.cancel()  # so that "stopped" is the last word
+            heartbeat.cancel()  # so that "stopped" is the last word
             await taking
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_TIMEOUT_S):
                     await self._announcer.flush()
                     await self._publish_status("stopped")
-            announcing.cancel()
-            session.cancel()
+            for task in (announcing, pruning, session):
+                task.cancel()
         self._spool_thread.shutdown()
 
     async def _take(self, stopping: asyncio.Event) -> None:
@@ -151,15 +154,20 @@ class Bridge:
             else:
                 _log.warning("there is room again")
 
-    async def _keep_house(self) -> None:
-        """Say how we are, at least every ``HEARTBEAT_S``, and delete what is no longer needed."""
+    async def _beat(self) -> None:
+        """Say how we are, at each change and at least every ``HEARTBEAT_S``."""
         while True:
             self._changed.clear()
             is_said = await self._publish_status("running")
-            await self._in_spool(self._prune)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S if is_said else STATUS_RETRY_S):
                     await self._changed.wait()
+
+    async def _keep_pruning(self) -> None:
+        """Delete what is no longer needed, whether or not anybody hears us."""
+        while True:
+            await self._in_spool(self._prune)
+            await asyncio.sleep(PRUNE_INTERVAL_S)
 
     def _prune(self) -> None:
         with contextlib.suppress(SpoolFullError):
@@ -189,7 +197,7 @@ class Bridge:
             {
                 "service": "bridge",
                 "state": state,
-                "version": version("sensorflow"),
+                "version": VERSION,
                 "time": timestamp(now_us),
                 "uptime_s": round(time.monotonic() - self._started, 1),
                 "store": "connected" if self._shipper.is_connected else "disconnected",
