@@ -16,6 +16,7 @@ from bridge.spool import Spool, SpoolFullError
 from sensorflow.errors import PermanentError, TransientError
 from sensorflow.influx import PartialWriteError, Ping
 from sensorflow.kinds import load_kinds
+from tests.waiting import until_async
 
 WINDOW_S = 60
 
@@ -94,13 +95,6 @@ async def shipping(spool: Spool, store: StandIn, in_spool: Any = in_spool) -> As
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 5) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.005)
-
-
 def lines(*numbers: int) -> list[str]:
     return [f'telemetry,sensor_id=s1 a={number}.0,client_ip="::1" {number}' for number in numbers]
 
@@ -121,13 +115,13 @@ def stored(store: StandIn) -> list[int]:
 async def test_what_is_in_the_spool_and_what_comes_later_is_shipped(spool: Spool, store: StandIn) -> None:
     put(spool, 1, 2)
     async with shipping(spool, store) as shipper:
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
 
         put(spool, 3)
         shipper.wake()
 
-        await until(lambda: spool.depth().spooled == 0)
-        await until(lambda: shipper.is_connected)
+        await until_async(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: shipper.is_connected)
     assert stored(store) == [1, 2, 3]
 
 
@@ -136,7 +130,7 @@ async def test_store_that_is_away_for_a_while_gets_all_of_it_later(spool: Spool,
     put(spool, 1, 2)
 
     async with shipping(spool, store):
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
 
     assert stored(store) == [1, 2]
     assert len(store.writes) == 8
@@ -149,7 +143,7 @@ async def test_exactly_the_lines_that_the_store_rejects_are_dead_letters(spool: 
     put(spool, 3, 4)
 
     async with shipping(spool, store) as shipper:
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
         assert shipper.rejected == [(line, "store_rejected") for line in lines(2, 3)]  # type: ignore[attr-defined] # as above
 
     assert stored(store) == [1, 4]
@@ -165,7 +159,7 @@ async def test_line_that_the_store_does_not_name_is_found(spool: Spool, store: S
     put(spool, *range(1, 101))
 
     async with shipping(spool, store):
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
 
     assert stored(store) == [number for number in range(1, 101) if number not in (13, 14, 90)]
     assert [letter[3]["time"] for letter in dead_letters(spool)] == [13, 14, 90]
@@ -178,7 +172,7 @@ async def test_store_that_goes_away_while_a_line_is_looked_for_costs_nothing(spo
     put(spool, 1, 2, 3, 4)
 
     async with shipping(spool, store):
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
 
     assert set(stored(store)) == {1, 2, 4}
     assert [letter[3]["time"] for letter in dead_letters(spool)] == [3]
@@ -187,37 +181,37 @@ async def test_store_that_goes_away_while_a_line_is_looked_for_costs_nothing(spo
 async def test_store_that_was_restarted_gets_the_replay_window_again(spool: Spool, store: StandIn) -> None:
     put(spool, 1, 2)
     async with shipping(spool, store) as shipper:
-        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+        await until_async(lambda: spool.depth().spooled == 0 and shipper.is_connected)
 
         store.rows.clear()
         store.process_id = "second"
 
-        await until(lambda: stored(store) == [1, 2])
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: stored(store) == [1, 2])
+        await until_async(lambda: spool.depth().spooled == 0)
 
 
 async def test_store_without_process_ids_gets_it_again_when_it_was_away(spool: Spool, store: StandIn) -> None:
     store.process_id = None
     put(spool, 1)
     async with shipping(spool, store) as shipper:
-        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+        await until_async(lambda: spool.depth().spooled == 0 and shipper.is_connected)
 
         store.is_there = False
-        await until(lambda: not shipper.is_connected)
+        await until_async(lambda: not shipper.is_connected)
         store.rows.clear()
         store.is_there = True
 
-        await until(lambda: stored(store) == [1])
+        await until_async(lambda: stored(store) == [1])
 
 
 async def test_replay_window_is_sent_again_at_the_start_too(spool: Spool, store: StandIn) -> None:
     put(spool, 1)
     async with shipping(spool, store):
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
     store.rows.clear()
 
     async with shipping(spool, store):
-        await until(lambda: stored(store) == [1] and spool.depth().spooled == 0)
+        await until_async(lambda: stored(store) == [1] and spool.depth().spooled == 0)
 
 
 async def test_rejected_lines_are_not_sent_again_after_a_restart(spool: Spool, store: StandIn) -> None:
@@ -226,7 +220,7 @@ async def test_rejected_lines_are_not_sent_again_after_a_restart(spool: Spool, s
     for _ in range(2):
         store.rows.clear()
         async with shipping(spool, store):
-            await until(lambda: stored(store) == [1] and spool.depth().spooled == 0)
+            await until_async(lambda: stored(store) == [1] and spool.depth().spooled == 0)
 
     depth = spool.depth()
     assert (depth.accepted, depth.stored, depth.dead_letters) == (2, 1, 1)
@@ -246,7 +240,7 @@ async def test_restart_that_is_noticed_while_the_spool_is_read_forgets_nothing(s
 
     put(spool, 1, 2)
     async with shipping(spool, store, late) as shipper:
-        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+        await until_async(lambda: spool.depth().spooled == 0 and shipper.is_connected)
 
         gate.clear()
         put(spool, 3)
@@ -254,10 +248,10 @@ async def test_restart_that_is_noticed_while_the_spool_is_read_forgets_nothing(s
         await held.wait()
         store.rows.clear()
         store.process_id = "second"
-        await until(lambda: spool.depth().spooled == 3)
+        await until_async(lambda: spool.depth().spooled == 3)
         gate.set()
 
-        await until(lambda: spool.depth().spooled == 0)
+        await until_async(lambda: spool.depth().spooled == 0)
     assert set(stored(store)) == {1, 2, 3}
 
 
@@ -272,13 +266,13 @@ async def test_spool_that_cannot_be_written_for_a_while_stops_nothing(spool: Spo
 
     put(spool, 1)
     async with shipping(spool, store, failing) as shipper:
-        await until(lambda: spool.depth().spooled == 0 and shipper.is_connected)
+        await until_async(lambda: spool.depth().spooled == 0 and shipper.is_connected)
 
         fails["unship"] = 2
         store.rows.clear()
         store.process_id = "second"
 
-        await until(lambda: stored(store) == [1])
+        await until_async(lambda: stored(store) == [1])
 
 
 def test_nothing_but_refused_lines_comes_back_from_a_write(store: StandIn) -> None:

@@ -4,7 +4,7 @@ import logging
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from sensorflow import mqtt
 from sensorflow.mqtt import Connected, Delivery, RefusedError, Session, UnavailableError, Will
 from tests.broker import Broker, free_port
 from tests.proxy import Proxy
+from tests.waiting import until_async
 
 TOPIC = "sensors/s1/telemetry"
 PUBACK = b"\x40\x02"
@@ -24,13 +25,6 @@ PUBACK = b"\x40\x02"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "backoff_s", lambda attempt: 0.02)
-
-
-async def until(condition: Callable[[], Any], timeout_s: float = 5) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.005)
 
 
 def session(broker: Broker, user: str = "bridge", *, port: int | None = None, **options: Any) -> Session:
@@ -53,7 +47,7 @@ async def running(each: Session, *, until_connected: bool = True) -> AsyncIterat
     task = asyncio.create_task(each.run())
     try:
         if until_connected:
-            await until(lambda: each.is_connected)
+            await until_async(lambda: each.is_connected)
         yield task
         if not task.cancelled():
             assert not task.done()
@@ -220,7 +214,7 @@ async def test_lost_connection_ends_every_publish_that_is_under_way(broker: Brok
             api._connection._slots = asyncio.Semaphore(5)
             proxy.stall()
             under_way = [asyncio.create_task(api.publish(TOPIC, payload)) for payload in numbered(20)]
-            await until(lambda: api._connection is None or len(api._connection._in_flight) == 5)
+            await until_async(lambda: api._connection is None or len(api._connection._in_flight) == 5)
 
             proxy.cut()
 
@@ -259,7 +253,7 @@ async def test_unacknowledged_deliveries_come_again_after_a_clean_restart_of_the
         await publish(broker, numbered(5))
         first = await take(each, 5)
         broker.stop()
-        await until(lambda: not each.is_connected)
+        await until_async(lambda: not each.is_connected)
         broker.start()
 
         events = await take_all(each, 5)
@@ -281,7 +275,7 @@ async def test_acknowledgement_of_an_earlier_connection_is_not_sent_on_the_new_o
 
             each.acknowledge([*old, new[0]])
 
-            await until(lambda: pubacks(proxy.sent[1]))
+            await until_async(lambda: pubacks(proxy.sent[1]))
     assert pubacks(proxy.sent[0]) == []
     assert pubacks(proxy.sent[1]) == [new[0].packet_id]
 
@@ -297,7 +291,7 @@ async def test_acknowledgements_are_sent_in_the_order_given_and_qos_0_has_none(b
 
             each.acknowledge(arrived)
 
-            await until(lambda: len(pubacks(proxy.sent[0])) == 3)
+            await until_async(lambda: len(pubacks(proxy.sent[0])) == 3)
     assert pubacks(proxy.sent[0]) == [one.packet_id for one in arrived if one.packet_id]
 
 
@@ -337,7 +331,7 @@ async def test_backlog_larger_than_what_may_wait_comes_through_from_the_start(
 
     async with running(each, until_connected=False):
         arrived = await acknowledged(each, 500)
-        await until(lambda: each.is_connected)
+        await until_async(lambda: each.is_connected)
 
     assert [one.payload for one in arrived] == numbered(500)
 
@@ -350,7 +344,7 @@ async def test_more_than_may_wait_stops_the_reading_and_loses_nothing(
     async with running(each):
         await publish(broker, [number.rjust(20_000) for number in numbered(400)])
         assert each._connection is not None
-        await until(lambda: each._connection is not None and each._connection._is_paused)
+        await until_async(lambda: each._connection is not None and each._connection._is_paused)
         assert len(each._events) < 100
 
         arrived = await acknowledged(each, 400)
@@ -416,7 +410,7 @@ async def test_wrong_password_is_said_once_and_tried_again(broker: Broker, caplo
     async with Proxy(broker.port) as proxy:
         each._port = proxy.port
         async with running(each, until_connected=False):
-            await until(lambda: len(proxy.sent) >= 4)
+            await until_async(lambda: len(proxy.sent) >= 4)
 
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
@@ -431,11 +425,11 @@ async def test_half_open_connection_is_noticed(broker: Broker, caplog: pytest.Lo
             proxy.stall()
             started = time.monotonic()
 
-            await until(lambda: not each.is_connected, 5)
+            await until_async(lambda: not each.is_connected, 5)
 
             assert 2 <= time.monotonic() - started <= 3.2
             proxy.flow()
-            await until(lambda: each.is_connected)
+            await until_async(lambda: each.is_connected)
     assert "nothing heard for" in caplog.text
 
 
@@ -443,7 +437,7 @@ async def test_quiet_connection_is_kept(broker: Broker) -> None:
     async with Proxy(broker.port) as proxy:
         each = session(broker, port=proxy.port, keepalive_s=1)
         async with running(each):
-            await until(lambda: proxy.sent[0].count(b"\xc0\x00") >= 8)  # PINGREQ
+            await until_async(lambda: proxy.sent[0].count(b"\xc0\x00") >= 8)  # PINGREQ
 
             assert each.is_connected
             assert len(proxy.sent) == 1
@@ -457,7 +451,7 @@ async def test_broker_that_comes_later_is_found(broker: Broker) -> None:
             await each.publish("live", b"")
         broker.start()
 
-        await until(lambda: each.is_connected)
+        await until_async(lambda: each.is_connected)
 
 
 async def test_server_that_accepts_and_says_nothing_is_given_up(
@@ -468,10 +462,10 @@ async def test_server_that_accepts_and_says_nothing_is_given_up(
         proxy.stall()
         each = session(broker, port=proxy.port)
         async with running(each, until_connected=False):
-            await until(lambda: "no answer within 0.1 s" in caplog.text)
+            await until_async(lambda: "no answer within 0.1 s" in caplog.text)
             proxy.flow()
 
-            await until(lambda: each.is_connected)
+            await until_async(lambda: each.is_connected)
 
 
 async def test_server_that_speaks_something_else_is_tried_again(
@@ -486,7 +480,7 @@ async def test_server_that_speaks_something_else_is_tried_again(
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     each = session(broker, port=server.sockets[0].getsockname()[1])
     async with running(each, until_connected=False):
-        await until(lambda: "trying again" in caplog.text)
+        await until_async(lambda: "trying again" in caplog.text)
     server.close()
     await server.wait_closed()
 
@@ -495,8 +489,8 @@ async def test_who_is_taken_over_comes_back(broker: Broker) -> None:
     first, second = bridge(broker), bridge(broker)
     async with running(first):
         async with running(second):
-            await until(lambda: not first.is_connected)
-        await until(lambda: first.is_connected)
+            await until_async(lambda: not first.is_connected)
+        await until_async(lambda: first.is_connected)
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
@@ -543,6 +537,6 @@ async def test_broker_with_a_certificate_that_nobody_vouches_for_is_not_trusted(
 ) -> None:
     each = bridge(tls_broker, port=tls_broker.tls_port, ssl=ssl.create_default_context())  # type: ignore[attr-defined] # as above
     async with running(each, until_connected=False):
-        await until(lambda: "certificate verify failed" in caplog.text)
+        await until_async(lambda: "certificate verify failed" in caplog.text)
 
         assert not each.is_connected

@@ -20,6 +20,7 @@ from sensorflow.settings import UpSettings, read
 from sensorflow.up import claims
 from sensorflow.up.child import Child
 from sensorflow.up.services import Service, services
+from tests.waiting import until_async
 
 TIMEOUT_S = 10
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -131,18 +132,12 @@ async def running(service: Service, tmp_path: Path) -> AsyncIterator[Child]:
                 await child.end(TIMEOUT_S)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 # another process's work
-            await asyncio.sleep(0.01)
-
-
 async def test_child_that_ends_is_said_and_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     starts = tmp_path / "starts"
     code = "import os, sys; open(os.environ['STARTS'], 'a').write('x'); sys.exit(3)"
 
     async with running(python(code, STARTS=str(starts)), tmp_path):
-        await until(lambda: starts.exists() and len(starts.read_text()) == 2)
+        await until_async(lambda: starts.exists() and len(starts.read_text()) == 2, TIMEOUT_S)
 
     first = caplog.records[0]
     assert first.levelno == logging.WARNING
@@ -151,7 +146,7 @@ async def test_child_that_ends_is_said_and_started_again(tmp_path: Path, caplog:
 
 async def test_child_that_was_killed_is_said_by_its_signal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), tmp_path):
-        await until(lambda: caplog.records)
+        await until_async(lambda: caplog.records, TIMEOUT_S)
 
     assert "child ended with signal SIGKILL" in caplog.text
 
@@ -164,7 +159,7 @@ async def test_child_that_ignores_sigterm_is_killed(tmp_path: Path, caplog: pyte
     )
 
     async with running(python(code, READY=str(ready)), tmp_path) as child:
-        await until(ready.exists)
+        await until_async(ready.exists, TIMEOUT_S)
         began = time.monotonic()
         await child.end(0.2)
 
@@ -174,7 +169,7 @@ async def test_child_that_ignores_sigterm_is_killed(tmp_path: Path, caplog: pyte
 
 async def test_end_interrupts_the_wait_for_the_next_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(python("raise SystemExit(1)"), tmp_path) as child:
-        await until(lambda: caplog.records)
+        await until_async(lambda: caplog.records, TIMEOUT_S)
         began = time.monotonic()
         await child.end(TIMEOUT_S)
 
@@ -186,7 +181,7 @@ async def test_child_has_a_process_group_of_its_own(tmp_path: Path) -> None:
     code = "import os, time; open(os.environ['GROUP'], 'w').write(str(os.getpgrp())); time.sleep(60)"
 
     async with running(python(code, GROUP=str(group)), tmp_path):
-        await until(lambda: group.exists() and group.read_text())
+        await until_async(lambda: group.exists() and group.read_text(), TIMEOUT_S)
 
     assert int(group.read_text()) != os.getpgrp()
 
@@ -198,7 +193,7 @@ async def test_child_holds_the_data_directory_for_as_long_as_it_lives(
     with claims.data_directory(tmp_path) as lock:
         child = Child(python("import time; time.sleep(60)"), lock)
         running = asyncio.create_task(child.run())
-        await until(lambda: child._process)
+        await until_async(lambda: child._process, TIMEOUT_S)
 
     with pytest.raises(claims.ClaimError, match="have not ended"):
         claims.data_directory(tmp_path).__enter__()
@@ -214,6 +209,7 @@ def test_children_of_a_killed_supervisor_end(tmp_path: Path) -> None:
 import asyncio, os, sys
 from sensorflow.up.child import Child
 from sensorflow.up.services import Service, services
+from tests.waiting import until_async
 sleeper = Service("child", [sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ))
 asyncio.run(Child(sleeper, 2).run())
 """
