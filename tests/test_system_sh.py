@@ -39,7 +39,7 @@ class Machine:
 
 
 def test_nothing_happens_where_nothing_is_missing(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, "mosquitto", "apt-get")
+    machine = Machine(tmp_path, "mosquitto", "mosquitto_pub", "curl", "openssl", "apt-get")
 
     done = machine.install()
 
@@ -54,8 +54,19 @@ def test_debian_gets_mosquitto_without_its_service_on_our_port(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert machine.calls() == [
         "apt-get update -qq",
-        "apt-get install -qq -y --no-install-recommends mosquitto",
+        "apt-get install -qq -y --no-install-recommends mosquitto mosquitto-clients curl openssl",
         "systemctl disable --quiet --now mosquitto",
+    ]
+
+
+def test_a_mosquitto_that_was_there_keeps_its_service(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "mosquitto", "curl", "openssl", "apt-get", "systemctl", "sudo")
+
+    machine.install()
+
+    assert machine.calls() == [
+        "apt-get update -qq",
+        "apt-get install -qq -y --no-install-recommends mosquitto-clients",
     ]
 
 
@@ -65,7 +76,7 @@ def test_debian_without_systemd_and_python_gets_all(tmp_path: Path) -> None:
     done = machine.install(python="")
 
     assert done.returncode == 0, done.stderr
-    assert machine.calls()[1].endswith(" python3 python3-venv mosquitto")
+    assert machine.calls()[1].endswith(" python3 python3-venv mosquitto mosquitto-clients curl openssl")
 
 
 def test_macos_gets_it_by_brew(tmp_path: Path) -> None:
@@ -83,7 +94,7 @@ def test_another_system_is_told_what_to_install(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "Please install Python 3.11 or later with venv, and Mosquitto 2" in done.stderr
-    assert done.stderr.endswith("Missing here: mosquitto\n")
+    assert done.stderr.endswith("Missing here: mosquitto mosquitto-clients curl openssl\n")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root installs without sudo")
