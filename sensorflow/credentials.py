@@ -69,29 +69,30 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def password_file(passwords: Mapping[str, str], known: str = "") -> str:
+def password_file(passwords: Mapping[str, str | None], known: str = "") -> str:
     """Mosquitto's password file, one ``user:$7$iterations$salt$hash`` a line: PBKDF2 with HMAC-SHA512.
 
-    ``known`` is the file as it is; its users that are not in ``passwords`` stay.
+    ``known`` is the file as it is; its users that are not in ``passwords`` stay, and one whose password is None goes.
     """
+    ours = [_password_line(user, password) for user, password in passwords.items() if password is not None]
     others = [line for line in known.splitlines() if line and line.partition(":")[0] not in passwords]
-    return "".join(f"{line}\n" for line in [*map(_password_line, passwords.items()), *others])
+    return "".join(f"{line}\n" for line in ours + others)
 
 
-def _password_line(credential: tuple[str, str]) -> str:
-    user, password = credential
+def _password_line(user: str, password: str) -> str:
     salt = secrets.token_bytes(_SALT_BYTES)
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
     return f"{user}:$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file for its owner alone (mode 0600), whole or not at all, and durably."""
+def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write a file for its owner alone, unless ``mode`` says otherwise, whole or not at all, and durably."""
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from the start
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(new).replace(path)
     except BaseException:

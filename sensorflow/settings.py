@@ -87,13 +87,11 @@ class Common(BaseModel):
             sys.exit(str(error))
 
 
-class Mqtt(BaseModel):
-    """How a service reaches the broker."""
+class Broker(BaseModel):
+    """Where the broker is."""
 
     mqtt_host: str = "127.0.0.1"
     mqtt_port: Port = 1883
-    mqtt_username: str = ""
-    mqtt_password: Secret
     mqtt_tls: bool = False
     mqtt_ca_file: Path | None = None
     mqtt_keepalive_s: int = Field(default=15, ge=2, le=120)
@@ -102,6 +100,13 @@ class Mqtt(BaseModel):
     def ssl_context(self) -> ssl.SSLContext | None:
         """For a broker with TLS: the system's authorities, or the one given."""
         return ssl.create_default_context(cafile=self.mqtt_ca_file) if self.mqtt_tls else None
+
+
+class Mqtt(Broker):
+    """How a service reaches the broker."""
+
+    mqtt_username: str = ""
+    mqtt_password: Secret
 
     @property
     def stable_client_id(self) -> str:
@@ -183,8 +188,12 @@ class UpSettings(Common):
     store_host: str = "127.0.0.1"
     influx_port: Port = 8181
     influx_database: Database = "sensorflow"
+    grafana_host: str = "127.0.0.1"
+    grafana_port: Port = 3000
+    mqtt_shared_device: bool = True
     api_key: Secret | None = None
     api_key_ws: WsSecret | None = None
+    grafana_password: Secret | None = None
     influx_token: Secret | None = None
     mqtt_device_password: Secret | None = None
     mqtt_password_bridge: Secret | None = None
@@ -197,6 +206,7 @@ class CompleteSettings(UpSettings):
 
     api_key: Secret
     api_key_ws: WsSecret
+    grafana_password: Secret
     influx_token: Secret
     mqtt_device_password: Secret
     mqtt_password_bridge: Secret
@@ -208,21 +218,28 @@ class QuerySettings(Common, Influx):
     """The command that asks the store."""
 
 
-class ToolSettings(Common, Mqtt, Influx):
-    """The commands that talk to a running system: replay, simulate, watch, dead-letters."""
+class BoardSettings(Common):
+    """The commands that play a board: replay and simulate over HTTP."""
 
-    mqtt_username: str = "operator"
     http_host: str = "127.0.0.1"
     http_port: Port = 8000
     api_key: Secret
+
+
+class DeviceSettings(Common, Broker):
+    """The commands that play a device: replay and simulate over MQTT."""
+
     mqtt_device_password: Secret
 
 
-EVERY_SETTING = frozenset(
-    name.upper()
-    for model in (BridgeSettings, HttpApiSettings, StoreSettings, UpSettings, ToolSettings)
-    for name in model.model_fields
-)
+class OperatorSettings(Common, Mqtt):
+    """The commands of whoever runs the system: watch, dead-letters."""
+
+    mqtt_username: str = "operator"
+
+
+MODELS = (BridgeSettings, HttpApiSettings, StoreSettings, UpSettings, BoardSettings, DeviceSettings, OperatorSettings)
+EVERY_SETTING = frozenset(name.upper() for model in MODELS for name in model.model_fields)
 
 SECRETS = frozenset(
     name for name in EVERY_SETTING if name.startswith("API_KEY") or "PASSWORD" in name or "TOKEN" in name

@@ -10,13 +10,6 @@ from pydantic import TypeAdapter
 from sensorflow import settings
 
 ROOT = Path(__file__).parents[1]
-MODELS = (
-    settings.BridgeSettings,
-    settings.HttpApiSettings,
-    settings.StoreSettings,
-    settings.UpSettings,
-    settings.ToolSettings,
-)
 
 
 def targets() -> set[str]:
@@ -65,7 +58,7 @@ def test_env_example_sets_nothing_by_being_copied() -> None:
 
 @pytest.mark.parametrize(("name", "value"), example())
 def test_env_example_shows_the_default(name: str, value: str) -> None:
-    fields = [model.model_fields[name.lower()] for model in MODELS if name.lower() in model.model_fields]
+    fields = [model.model_fields[name.lower()] for model in settings.MODELS if name.lower() in model.model_fields]
     defaults = [field.default for field in fields if not field.is_required() and field.default not in {None, ""}]
 
     if name == "MQTT_USERNAME" or not defaults:  # each service has its own user name

@@ -20,7 +20,7 @@ from sensorflow.cli.options import DataDir  # noqa: TC001 - typer reads the anno
 from sensorflow.cli.output import fail, printable, stdout
 from sensorflow.cli.publisher import Publisher
 from sensorflow.errors import RejectedError, SensorFlowError
-from sensorflow.settings import Common, ToolSettings, read
+from sensorflow.settings import Common, OperatorSettings, read
 
 if TYPE_CHECKING:
     import sqlite3
@@ -102,7 +102,7 @@ def show(letter_id: Annotated[int, typer.Argument(metavar="ID")], data_dir: Data
 
 def replay_(ids: Ids = None, reason: Reason = None, *, all_: All = False, data_dir: DataDir = None) -> None:
     """Send them again (see REPLAY_HELP)."""
-    settings = read(ToolSettings, data_dir=data_dir)
+    settings = read(OperatorSettings, data_dir=data_dir)
     with _spool(settings.data_dir, to_delete=True) as spool:
         selection, total = _meant(spool, ids, reason, all_=all_)
         missing = _missing(spool, selection)
@@ -166,11 +166,13 @@ def _of(reason: str | None) -> str:
     return "" if reason is None else f" of the reason {reason!r}"
 
 
-async def _replay(spool: sqlite3.Connection, selection: Selection, settings: ToolSettings) -> tuple[int, list[str]]:
+async def _replay(spool: sqlite3.Connection, selection: Selection, settings: OperatorSettings) -> tuple[int, list[str]]:
     """Send what is meant again; returns how many the broker took, and what is to say about the others."""
     sent = 0
     complaints: list[str] = []
-    async with Publisher.for_device(settings, max_in_flight=_IN_FLIGHT) as publisher:
+    async with Publisher(
+        settings, username=settings.mqtt_username, password=settings.mqtt_password, max_in_flight=_IN_FLIGHT
+    ) as publisher:
         while letters := list(dead_letters.selected(spool, selection, limit=_IN_FLIGHT)):
             outcomes = await asyncio.gather(*(_publish(publisher, letter) for letter in letters))
             taken = [letter.id for letter, complaint in zip(letters, outcomes, strict=True) if complaint is None]

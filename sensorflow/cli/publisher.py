@@ -7,7 +7,6 @@ paho still has it. paho runs in its own thread; everything of ours happens in th
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from paho.mqtt.reasoncodes import ReasonCode
+    from pydantic import SecretStr
 
-    from sensorflow.settings import ToolSettings
+    from sensorflow.settings import Broker
 
-DEVICE_USER = "device"  # the shared user of the quick start, see mosquitto/acl
 _CONNECT_TIMEOUT_S = 5.0
 _MAX_RECONNECT_DELAY_S = 5
 
@@ -42,50 +41,28 @@ class Publisher:
     """One connection of one user, as an async context manager; it reconnects for ever.
 
     Args:
+        broker: Where it connects to.
         max_in_flight: How many publishes may wait for their PUBACK; further ones wait in memory, so the caller bounds
             how many it starts.
     """
 
-    @classmethod
-    def for_device(cls, settings: ToolSettings, *, max_in_flight: int) -> Self:
-        """As the shared user ``device``."""
-        return cls(
-            host=settings.mqtt_host,
-            port=settings.mqtt_port,
-            username=DEVICE_USER,
-            password=settings.mqtt_device_password.get_secret_value(),
-            keepalive_s=settings.mqtt_keepalive_s,
-            context=tls_context(settings),
-            max_in_flight=max_in_flight,
-        )
-
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        username: str,
-        password: str,
-        keepalive_s: int,
-        context: ssl.SSLContext | None,
-        max_in_flight: int,
-    ) -> None:
-        self._address = f"MQTT {host}:{port}"
+    def __init__(self, broker: Broker, *, username: str, password: SecretStr, max_in_flight: int) -> None:
+        self._address = f"MQTT {broker.mqtt_host}:{broker.mqtt_port}"
         self._username = username
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._connected = asyncio.Event()
         self._refusal: PermanentError | None = None
         self._client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
-        client.username_pw_set(username, password)
+        client.username_pw_set(username, password.get_secret_value())
         client.max_inflight_messages_set(max_in_flight)
         client.reconnect_delay_set(max_delay=_MAX_RECONNECT_DELAY_S)
-        if context:
-            client.tls_set_context(context)
+        if broker.mqtt_tls:
+            client.tls_set_context(broker.ssl_context)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        client.connect_async(host, port, keepalive_s)
+        client.connect_async(broker.mqtt_host, broker.mqtt_port, broker.mqtt_keepalive_s)
 
     async def __aenter__(self) -> Self:
         """Start to connect; a broker that is away is no error yet."""
@@ -170,10 +147,3 @@ class Publisher:
         if code in _REJECTED:
             return RejectedError("refused", FieldError("", answer))
         return TransientError(answer)
-
-
-def tls_context(settings: ToolSettings) -> ssl.SSLContext | None:
-    """What to check the broker's certificate with, None without TLS."""
-    if not settings.mqtt_tls:
-        return None
-    return ssl.create_default_context(cafile=settings.mqtt_ca_file)

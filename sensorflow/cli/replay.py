@@ -15,13 +15,13 @@ from sensorflow.cli.moments import rfc3339, spaced_us
 from sensorflow.cli.options import DataDir, KindName, Over, duration_us, kind_named
 from sensorflow.cli.output import fail
 from sensorflow.cli.rows import RowReader, match_columns, parse_mapping
-from sensorflow.cli.run import run
+from sensorflow.cli.run import run, ways_in
 from sensorflow.cli.senders import Reading
 from sensorflow.cli.tally import Tally
 from sensorflow.errors import FieldError, RejectedError
 from sensorflow.kinds import SENSOR_ID_PATTERN
 from sensorflow.reading import parse_time
-from sensorflow.settings import ToolSettings, read
+from sensorflow.settings import Common, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,8 +109,8 @@ def replay(
         fail("--time-zone is for --time-column", code=2)
     if sensor_id is not None and not re.fullmatch(SENSOR_ID_PATTERN, sensor_id):
         fail(f"--sensor-id: {sensor_id!r:.80} does not match {SENSOR_ID_PATTERN}", code=2)
-    settings = read(ToolSettings, data_dir=data_dir)
-    chosen = kind_named(settings, kind)
+    ways = ways_in(over, data_dir)
+    chosen = kind_named(read(Common, data_dir=data_dir), kind)
     try:
         header, count = _survey(file)
         columns = match_columns(chosen, header, parse_mapping(mapping or []), sensor=sensor_column, time=time_column)
@@ -121,7 +121,7 @@ def replay(
     total = min(count, limit or count)
     tally = Tally(total)
     readings = _scheduled(_readings(file, total, kind, reader, time_of, tally), speed)
-    run(readings, tally, settings, over, in_flight=concurrency, give_up_after_s=give_up_after)
+    run(readings, tally, ways, in_flight=concurrency, give_up_after_s=give_up_after)
 
 
 def _survey(file: Path) -> tuple[list[str], int]:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -16,30 +17,35 @@ from sensorflow.cli.options import Over
 from sensorflow.cli.output import stderr
 from sensorflow.cli.senders import open_http, open_mqtt
 from sensorflow.errors import PermanentError
+from sensorflow.settings import BoardSettings, DeviceSettings, read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from sensorflow.cli.senders import Reading, Sender
     from sensorflow.cli.tally import Tally
-    from sensorflow.settings import ToolSettings
+
+    WayIn = Callable[..., AbstractAsyncContextManager[Sender]]
 
 _REFRESH_S = 0.2
 
 
-_OPENERS: dict[Over, list[Callable[..., AbstractAsyncContextManager[Sender]]]] = {
-    Over.HTTP: [open_http],
-    Over.MQTT: [open_mqtt],
-    Over.BOTH: [open_http, open_mqtt],
-}
+def ways_in(over: Over, data_dir: Path | None) -> list[WayIn]:
+    """How to open each sender, with the settings that it needs; ends the command where one is missing."""
+    ways: list[WayIn] = []
+    if over is not Over.MQTT:
+        ways.append(partial(open_http, read(BoardSettings, data_dir=data_dir)))
+    if over is not Over.HTTP:
+        ways.append(partial(open_mqtt, read(DeviceSettings, data_dir=data_dir)))
+    return ways
 
 
 def run(
     readings: Iterator[tuple[float, Reading]],
     tally: Tally,
-    settings: ToolSettings,
-    over: Over,
+    ways: list[WayIn],
     *,
     in_flight: int,
     give_up_after_s: float,
@@ -48,7 +54,7 @@ def run(
     started = time.monotonic()
     error = None
     try:
-        asyncio.run(_send(readings, tally, settings, over, in_flight, give_up_after_s))
+        asyncio.run(_send(readings, tally, ways, in_flight, give_up_after_s))
     except PermanentError as caught:
         error = caught
     typer.echo("\n".join(tally.lines(time.monotonic() - started)))
@@ -60,15 +66,12 @@ def run(
 async def _send(
     readings: Iterator[tuple[float, Reading]],
     tally: Tally,
-    settings: ToolSettings,
-    over: Over,
+    ways: list[WayIn],
     in_flight: int,
     give_up_after_s: float,
 ) -> None:
     async with AsyncExitStack() as stack:
-        senders = [
-            await stack.enter_async_context(opener(settings, max_in_flight=in_flight)) for opener in _OPENERS[over]
-        ]
+        senders = [await stack.enter_async_context(open_(max_in_flight=in_flight)) for open_ in ways]
         dispatch = Dispatch(senders, tally, in_flight=in_flight, give_up_after_s=give_up_after_s)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, dispatch.stop)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from sensorflow.reading import Value
-    from sensorflow.settings import ToolSettings
+    from sensorflow.settings import BoardSettings, DeviceSettings
 
 MAX_PAYLOAD_BYTES = 60_000  # below the 64 KiB that the API and the broker take; a larger one ends the MQTT connection
 _REQUEST_TIMEOUT_S = 10.0
@@ -113,7 +113,7 @@ class MqttSender:
 
 
 @asynccontextmanager
-async def open_http(settings: ToolSettings, *, max_in_flight: int) -> AsyncIterator[HttpSender]:
+async def open_http(settings: BoardSettings, *, max_in_flight: int) -> AsyncIterator[HttpSender]:
     """A sender with the site's API key, on at most ``max_in_flight`` connections."""
     host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
     context = ssl.create_default_context()  # shared: each client would load the certificates for itself
@@ -134,9 +134,10 @@ async def open_http(settings: ToolSettings, *, max_in_flight: int) -> AsyncItera
 
 
 @asynccontextmanager
-async def open_mqtt(settings: ToolSettings, *, max_in_flight: int) -> AsyncIterator[MqttSender]:
-    """A sender that is a device to the broker."""
-    async with Publisher.for_device(settings, max_in_flight=max_in_flight) as publisher:
+async def open_mqtt(settings: DeviceSettings, *, max_in_flight: int) -> AsyncIterator[MqttSender]:
+    """A sender that is a device to the broker: the shared user of the quick start (mosquitto/acl)."""
+    password = settings.mqtt_device_password
+    async with Publisher(settings, username="device", password=password, max_in_flight=max_in_flight) as publisher:
         yield MqttSender(publisher)
 
 

@@ -65,7 +65,13 @@ def up(
     supervisor.run(settings)
 
 
-def init(data_dir: _DataDir = None) -> None:
+def init(
+    data_dir: _DataDir = None,
+    containers: Annotated[
+        Path | None,
+        typer.Option(help="Lay all out for compose.yaml: each service's secrets below here.", file_okay=False),
+    ] = None,
+) -> None:
     """Make the keys and the broker's files without starting anything, and print the keys.
 
     Run it again at any time: what is there stays.
@@ -75,10 +81,13 @@ def init(data_dir: _DataDir = None) -> None:
 
     settings = _read(data_dir=data_dir)
     try:
-        completed = supervisor.initialize(settings)
+        if containers:
+            completed = supervisor.initialize_containers(settings, containers)
+            table.show(table.of_containers(completed), table.curl(completed))
+        else:
+            table.show(table.of_processes(supervisor.initialize(settings)))
     except OSError as error:
         sys.exit(f"sensorflow init: {error}")
-    table.show(completed, is_running=False)
 
 
 def bridge() -> None:

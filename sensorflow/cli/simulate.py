@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from sensorflow.cli.moments import rfc3339
 from sensorflow.cli.options import DataDir, KindName, Over, duration_us, kind_named
 from sensorflow.cli.output import fail
-from sensorflow.cli.run import run
+from sensorflow.cli.run import run, ways_in
 from sensorflow.cli.senders import Reading
 from sensorflow.cli.tally import Tally
 from sensorflow.cli.walks import Walk
 from sensorflow.kinds import SENSOR_ID_PATTERN, Kind
-from sensorflow.settings import ToolSettings, read
+from sensorflow.settings import Common, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,15 +62,15 @@ def simulate(
     data_dir: DataDir = None,
 ) -> None:
     """Play sensors (see HELP)."""
-    settings = read(ToolSettings, data_dir=data_dir)
-    chosen = kind_named(settings, kind)
+    ways = ways_in(over, data_dir)
+    chosen = kind_named(read(Common, data_dir=data_dir), kind)
     ids = [f"{prefix}{number:0{len(str(sensors))}d}" for number in range(1, sensors + 1)]
     if not re.fullmatch(SENSOR_ID_PATTERN, ids[-1]):
         fail(f"--prefix: the sensor id {ids[-1]!r:.80} does not match {SENSOR_ID_PATTERN}", code=2)
     _check_possible(chosen)
     count = None if duration is None else max(1, round(rate * duration / 1e6))
     readings = simulated(chosen, ids, rate=rate, seed=seed, count=count, start_us=time.time_ns() // 1000)
-    run(readings, Tally(count), settings, over, in_flight=concurrency, give_up_after_s=give_up_after)
+    run(readings, Tally(count), ways, in_flight=concurrency, give_up_after_s=give_up_after)
 
 
 def simulated(

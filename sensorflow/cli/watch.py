@@ -18,9 +18,8 @@ from sensorflow.backoff import backoff_s
 from sensorflow.cli import board
 from sensorflow.cli.options import DataDir  # noqa: TC001 - typer reads the annotations
 from sensorflow.cli.output import fail, stdout
-from sensorflow.cli.publisher import tls_context
 from sensorflow.errors import PermanentError
-from sensorflow.settings import ToolSettings, read
+from sensorflow.settings import OperatorSettings, read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -58,7 +57,7 @@ def watch(
     data_dir: DataDir = None,
 ) -> None:
     """Show readings as they come (see HELP)."""
-    settings = read(ToolSettings, data_dir=data_dir)
+    settings = read(OperatorSettings, data_dir=data_dir)
     has_table = sys.stdout.isatty() and not (lines or as_json)
     with suppress(KeyboardInterrupt):
         try:
@@ -69,13 +68,13 @@ def watch(
             fail(error)
 
 
-async def _print(settings: ToolSettings, prefix: str, count: int | None, *, as_json: bool) -> None:
+async def _print(settings: OperatorSettings, prefix: str, count: int | None, *, as_json: bool) -> None:
     async with aclosing(_readings(settings, prefix, count, lambda text: typer.echo(text, err=True))) as readings:
         async for raw, frame in readings:
             typer.echo(raw if as_json else board.line(frame))
 
 
-async def _tabulate(settings: ToolSettings, prefix: str, count: int | None) -> None:
+async def _tabulate(settings: OperatorSettings, prefix: str, count: int | None) -> None:
     console, newest = stdout(), board.Board()
 
     def table() -> Table:
@@ -89,7 +88,7 @@ async def _tabulate(settings: ToolSettings, prefix: str, count: int | None) -> N
 
 
 async def _readings(
-    settings: ToolSettings, prefix: str, count: int | None, say: Callable[[str], None]
+    settings: OperatorSettings, prefix: str, count: int | None, say: Callable[[str], None]
 ) -> AsyncGenerator[tuple[bytes, dict[str, Any]], None]:
     """Frames of the sensors that are meant, raw and parsed; ends after ``count``."""
     seen = 0
@@ -104,7 +103,7 @@ async def _readings(
                 return
 
 
-async def _frames(settings: ToolSettings, say: Callable[[str], None]) -> AsyncGenerator[bytes, None]:
+async def _frames(settings: OperatorSettings, say: Callable[[str], None]) -> AsyncGenerator[bytes, None]:
     """Every frame of ``live``, over as many connections as it takes.
 
     Raises:
@@ -131,7 +130,7 @@ async def _frames(settings: ToolSettings, say: Callable[[str], None]) -> AsyncGe
         attempt += 1
 
 
-def _client(settings: ToolSettings) -> aiomqtt.Client:
+def _client(settings: OperatorSettings) -> aiomqtt.Client:
     return aiomqtt.Client(
         settings.mqtt_host,
         settings.mqtt_port,
@@ -139,6 +138,6 @@ def _client(settings: ToolSettings) -> aiomqtt.Client:
         password=settings.mqtt_password.get_secret_value(),
         protocol=aiomqtt.ProtocolVersion.V5,
         keepalive=settings.mqtt_keepalive_s,
-        tls_context=tls_context(settings),
+        tls_context=settings.ssl_context,
         max_queued_incoming_messages=_MAX_QUEUED_MESSAGES,
     )

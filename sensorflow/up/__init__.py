@@ -13,11 +13,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from sensorflow.credentials import complete, reachable
-from sensorflow.up import broker, claims, health, table
+from sensorflow.up import broker, claims, containers, health, table
 from sensorflow.up.child import Child
 from sensorflow.up.services import prepare_broker, services
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sensorflow.settings import CompleteSettings, UpSettings
 
 _READY_TIMEOUT_S = 30.0
@@ -45,7 +47,15 @@ def run(settings: UpSettings) -> None:
 def initialize(settings: UpSettings) -> CompleteSettings:
     """Make the secrets that were not given, and the broker's files."""
     completed = complete(settings)
-    prepare_broker(completed)
+    prepare_broker(completed, settings.mqtt_host, settings.mqtt_port)
+    return completed
+
+
+def initialize_containers(settings: UpSettings, secrets: Path) -> CompleteSettings:
+    """The same for containers: the broker listens to all of its network, each service has its directory of secrets."""
+    completed = complete(settings)
+    prepare_broker(completed, "", containers.MQTT_PORT)
+    containers.write_secrets(completed, secrets)
     return completed
 
 
@@ -78,7 +88,7 @@ async def _announce(settings: CompleteSettings) -> None:
             log.error("not ready after %.0f s: %s; still waiting", _READY_TIMEOUT_S, await health.missing(host, port))
     finally:
         is_healthy.cancel()
-    table.show(settings, is_running=True)
+    table.show(table.of_processes(settings), table.curl(settings))
     log.info("ready after %.1f s", loop.time() - began)
 
 

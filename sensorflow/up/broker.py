@@ -38,14 +38,18 @@ def command() -> list[str]:
     return [program, "-c", str(_SHIPPED / "mosquitto.conf")]
 
 
-def prepare(directory: Path, host: str, port: int, passwords: Mapping[str, str]) -> None:
-    """Write what Mosquitto reads in ``directory``; users that were added there by hand stay."""
+def prepare(directory: Path, host: str, port: int, passwords: Mapping[str, str | None]) -> None:
+    """Write what Mosquitto reads in ``directory``; users that were added there by hand stay.
+
+    An empty ``host`` listens on all addresses that there are; one of our users whose password is None goes.
+    """
     (directory / "conf.d").mkdir(parents=True, exist_ok=True)
     # Started as root it would become the user "mosquitto", who cannot write here.
     user = "user root\n" if os.geteuid() == 0 else ""
     write_private(
         directory / "conf.d" / "listener.conf",
-        f"# Written at each start; put your own options into another file here.\nlistener {port} {host}\n{user}",
+        f"# Written at each start; put your own options into another file here.\nlistener {port} {host}".rstrip()
+        + f"\n{user}",
     )
     # A copy, because Mosquitto warns of access rules that all may read, and will refuse them.
     write_private(directory / "acl", (_SHIPPED / "acl").read_text())

@@ -70,16 +70,15 @@ def services(settings: CompleteSettings) -> list[Service]:
     ]
 
 
-def prepare_broker(settings: CompleteSettings) -> None:
+def prepare_broker(settings: CompleteSettings, host: str, port: int) -> None:
     """Write the broker's files: listener, access rules and the passwords of our users."""
     passwords = {
-        "bridge": settings.mqtt_password_bridge,
-        "http_api": settings.mqtt_password_http_api,
-        "operator": settings.mqtt_password_operator,
-        "device": settings.mqtt_device_password,
+        "bridge": _text(settings.mqtt_password_bridge),
+        "http_api": _text(settings.mqtt_password_http_api),
+        "operator": _text(settings.mqtt_password_operator),
+        "device": _text(settings.mqtt_device_password) if settings.mqtt_shared_device else None,
     }
-    texts = {user: _text(password) for user, password in passwords.items()}
-    broker.prepare(broker_directory(settings), settings.mqtt_host, settings.mqtt_port, texts)
+    broker.prepare(broker_directory(settings), host, port, passwords)
 
 
 def broker_directory(settings: Common) -> Path:

@@ -29,7 +29,7 @@ FOREIGN = ("something/else", "status/mosquitto", "$SYS/broker/version")
 MAY_WRITE = {
     "bridge": {RECEIPT, topics.LIVE, BRIDGE_STATUS, DEAD_LETTER},
     "http_api": {READING, OWN_READING, HTTP_API_STATUS},
-    "operator": set(),
+    "operator": {READING, OWN_READING},
     "device": {READING, OWN_READING},
     "sensor_007": {OWN_READING},
 }

@@ -8,7 +8,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from sensorflow.credentials import complete, password_file, write_private
-from sensorflow.settings import ToolSettings, UpSettings, kept_file, read
+from sensorflow.settings import BoardSettings, DeviceSettings, QuerySettings, UpSettings, kept_file, read
 from sensorflow.up import broker as shipped
 from tests.broker import Broker
 
@@ -22,7 +22,7 @@ def test_secrets_are_strong_and_all_different(tmp_path: Path) -> None:
     made = complete(read(UpSettings, data_dir=tmp_path / "data"))
 
     secrets = {name: value.get_secret_value() for name, value in made if hasattr(value, "get_secret_value")}
-    assert len(set(secrets.values())) == len(secrets) == 7
+    assert len(set(secrets.values())) == len(secrets) == 8
     assert re.fullmatch(r"apiv3_[0-9a-f]{64}", secrets.pop("influx_token"))
     assert all(re.fullmatch(r"[0-9a-f]{32}", secret) for secret in secrets.values())
 
@@ -51,9 +51,9 @@ def test_given_secret_wins_and_is_not_written_down(tmp_path: Path, monkeypatch: 
 def test_tools_in_another_terminal_find_the_ports_used_last(tmp_path: Path) -> None:
     complete(read(UpSettings, data_dir=tmp_path, http_port=8001, mqtt_port=1884, influx_port=8182))
 
-    tools = read(ToolSettings, data_dir=tmp_path)
-
-    assert (tools.http_port, tools.mqtt_port, tools.influx_host) == (8001, 1884, "http://127.0.0.1:8182")
+    assert read(BoardSettings, data_dir=tmp_path).http_port == 8001
+    assert read(DeviceSettings, data_dir=tmp_path).mqtt_port == 1884
+    assert read(QuerySettings, data_dir=tmp_path).influx_host == "http://127.0.0.1:8182"
 
 
 def test_listening_to_everybody_must_be_asked_for_each_time(tmp_path: Path) -> None:

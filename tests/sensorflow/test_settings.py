@@ -6,9 +6,9 @@ from sensorflow.settings import (
     BridgeSettings,
     Common,
     HttpApiSettings,
+    OperatorSettings,
     QuerySettings,
     StoreSettings,
-    ToolSettings,
     UpSettings,
     kept_file,
     read,
@@ -98,7 +98,7 @@ def test_tools_find_everything_in_what_up_kept() -> None:
     names = ("API_KEY", "INFLUX_TOKEN", "MQTT_DEVICE_PASSWORD", "MQTT_PASSWORD_OPERATOR")
     keep(*(f"{name}={KEY}" for name in names), "MQTT_PORT=1884")
 
-    settings = read(ToolSettings)
+    settings = read(OperatorSettings)
 
     assert (settings.mqtt_username, settings.mqtt_port) == ("operator", 1884)
     assert settings.mqtt_password.get_secret_value() == KEY

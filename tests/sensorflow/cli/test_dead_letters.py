@@ -212,7 +212,7 @@ def test_file_that_is_no_spool_is_named(run: Run, tmp_path: Path) -> None:
 
 @pytest.fixture
 def mqtt(broker: Broker, settings: Callable[..., None]) -> Broker:
-    settings(mqtt_port=broker.port, mqtt_device_password=broker.passwords["device"])
+    settings(mqtt_port=broker.port, mqtt_password=broker.passwords["operator"])
     return broker
 
 

@@ -1,0 +1,44 @@
+"""What containers read in place of one file with every secret: for each service a directory of its own secrets.
+
+In compose each directory is a volume of its own, and ``NAME_FILE`` settings name the files in it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sensorflow.credentials import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sensorflow.settings import CompleteSettings
+
+MQTT_PORT = 1883  # inside; where it is published is compose's affair
+ADMIN_TOKEN_FILE = "admin_token.json"  # noqa: S105 # its name, of InfluxDB's --admin-token-file
+
+SECRETS = {
+    "bridge": {"influx_token": "influx_token", "mqtt_password": "mqtt_password_bridge"},
+    "http_api": {
+        "influx_token": "influx_token",
+        "mqtt_password": "mqtt_password_http_api",
+        "api_key": "api_key",
+        "api_key_ws": "api_key_ws",
+    },
+    "influxdb": {ADMIN_TOKEN_FILE: "influx_token"},
+    "grafana": {"influx_token": "influx_token", "admin_password": "grafana_password"},
+    "tools": {"influx_token": "influx_token", "mqtt_password": "mqtt_password_operator", "api_key": "api_key"},
+}
+"""By service: the name of each file, and the setting that is in it."""
+
+
+def write_secrets(settings: CompleteSettings, directory: Path) -> None:
+    """Write every service's secrets, for the owner and the group alone: foreign images have users of their own."""
+    for service, files in SECRETS.items():
+        place = directory / service
+        place.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for name, setting in files.items():
+            secret = getattr(settings, setting).get_secret_value()
+            text = json.dumps({"token": secret, "name": "_admin"}) if name == ADMIN_TOKEN_FILE else secret
+            write_private(place / name, text, mode=0o440)
