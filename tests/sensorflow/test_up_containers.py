@@ -13,6 +13,7 @@ from sensorflow.up.containers import SECRETS
 
 KEY = "k7f3q9z1m5x8w2v4"
 
+
 @pytest.fixture(autouse=True)
 def _environment(no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
