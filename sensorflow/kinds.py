@@ -44,9 +44,32 @@ Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def measure(unit: str, *, ge: float | None = None, le: float | None = None) -> Any:
-    """A number with its unit and the bounds outside of which it is rejected, both inclusive."""
-    return Field(ge=ge, le=le, json_schema_extra={"unit": unit})
+def measure(
+    unit: str,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A number with its unit and its bounds, all inclusive.
+
+    Args:
+        unit: As people write it: ``°C``, ``%``, ``hPa``.
+        ge: A reading below it is rejected: no sensor of the kind can mean it.
+        le: A reading above it is rejected.
+        low: A value below it is stored, and called out by the dashboards and the alerts.
+        high: A value above it is stored, and called out likewise.
+
+    Raises:
+        ValueError: The bounds are not in the order ge, low, high, le.
+    """
+    ordered = {"ge": ge, "low": low, "high": high, "le": le}
+    bounds = {name: bound for name, bound in ordered.items() if bound is not None}
+    if list(bounds.values()) != sorted(bounds.values()):
+        raise ValueError(f"bounds are out of order: {', '.join(f'{name}={bound:g}' for name, bound in bounds.items())}")
+    soft: dict[str, Any] = {name: bounds[name] for name in ("low", "high") if name in bounds}
+    return Field(ge=ge, le=le, json_schema_extra={"unit": unit} | soft)
 
 
 class Kind(BaseModel):
@@ -93,9 +116,9 @@ class TemperatureReading(Kind):
 
     table = "sensor_readings"
 
-    temperature: float = measure("°C", ge=-100, le=1000)
+    temperature: float = measure("°C", ge=-100, le=1000, low=-40, high=60)
     humidity: float = measure("%", ge=0, le=100)
-    pressure: float = measure("hPa", ge=0, le=2000)
+    pressure: float = measure("hPa", ge=0, le=2000, low=500, high=1100)
 
 
 class Telemetry(Kind):

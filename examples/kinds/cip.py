@@ -12,6 +12,6 @@ class Cip(Kind):
 
     cip_id: Text
     status_cip: Text
-    temperature: float = measure("°C", ge=-20, le=160)
-    pressure: float = measure("bar", ge=0, le=40)
-    concentration: float = measure("%", ge=0, le=100)
+    temperature: float = measure("°C", ge=-20, le=160, high=95)
+    pressure: float = measure("bar", ge=0, le=40, high=8)
+    concentration: float = measure("%", ge=0, le=100, high=5)

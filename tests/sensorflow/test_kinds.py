@@ -448,3 +448,38 @@ def test_every_shipped_field_has_its_unit_in_the_schema() -> None:
         "humidity": "%",
         "pressure": "hPa",
     }
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_value_beyond_its_normal_bounds_is_accepted() -> None:
+    accepted = parse_one(TemperatureReading, json.dumps(GOOD | {"temperature": 900, "pressure": 1}).encode()).values()
+
+    assert accepted == GOOD | {"temperature": 900, "pressure": 1}
+
+
+def test_normal_bounds_stand_in_the_schema_beside_those_of_acceptance() -> None:
+    properties: dict[str, Any] = TemperatureReading.model_json_schema()["properties"]
+
+    assert {"minimum": -100, "low": -40, "high": 60, "maximum": 1000}.items() <= properties["temperature"].items()
+    assert not {"low", "high"} & properties["humidity"].keys()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"ge": 0, "low": -1}, "bounds are out of order: ge=0, low=-1"),
+        ({"low": 5, "high": 4.5}, "bounds are out of order: low=5, high=4.5"),
+        ({"high": 101, "le": 100}, "bounds are out of order: high=101, le=100"),
+        ({"ge": 2, "le": 1}, "bounds are out of order: ge=2, le=1"),
+    ],
+)
+def test_bounds_in_the_wrong_order_are_named(bounds: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure("%", **bounds)
+
+
+def test_bounds_may_be_equal_or_absent() -> None:
+    for bounds in ({}, {"high": 3}, {"ge": 0, "low": 0, "high": 100, "le": 100}):
+        assert measure("%", **bounds).json_schema_extra.items() >= {"unit": "%"}.items()
