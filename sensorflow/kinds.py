@@ -32,6 +32,7 @@ MAX_READINGS = 10_000  # of one array: more than 64 KiB can hold of good ones, a
 MAX_ERRORS = 10  # told of one reading
 # Taken by other paths below /api/v1/.
 RESERVED_KINDS = frozenset({"health", "history", "live", "ping", "readings", "sensor", "sensors", "stats"})
+RESERVED_TABLES = frozenset({"pipeline_stats"})  # where the bridge writes about itself
 # Keys of a reading that are not its values, in the payload, the table, the 201 answer or the WebSocket message.
 RESERVED_FIELDS = frozenset(
     {"client_ip", "date_recorded", "id", "kind", "sensor_id", "time", "time_recorded", "timestamp"}
@@ -268,6 +269,8 @@ def _check_usable(kind: type[Kind], known: Kinds) -> None:
         raise ValueError(f"{origin}: kind {kind.kind!r} and table {kind.table!r} must match {KIND_PATTERN}")
     if kind.kind in RESERVED_KINDS:
         raise ValueError(f"{origin}: a kind cannot be called {kind.kind!r}: the HTTP API has another use for it")
+    if taken := RESERVED_TABLES & {kind.kind, kind.table}:
+        raise ValueError(f"{origin}: neither a kind nor a table can be called {min(taken)!r}: it is the bridge's own")
     if twin := next((other for other in known.values() if kind.kind == other.kind or kind.table == other.table), None):
         raise ValueError(f"{origin}: kind {kind.kind!r} or table {kind.table!r} is already {twin.__name__}'s")
     for name in kind.value_names:
