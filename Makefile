@@ -31,6 +31,7 @@ check: .venv/installed ## what must be clean before every push
 lock: ## renew requirements/*.txt from pyproject.toml, with uv
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	$(COMPILE) --group pyproject.toml:build -o requirements/build.txt
 
 .venv/installed: .venv/system requirements/dev.txt pyproject.toml
 	@echo "installing Python libraries into .venv ..."

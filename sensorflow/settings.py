@@ -34,6 +34,7 @@ from sensorflow.kinds import Kinds, load_kinds
 from sensorflow.reading import TimeWindow
 
 MIN_SECRET_LENGTH = 16
+_FOREIGN = ("COMPOSE_", "DOCKER_")  # docker compose has its own settings in .env
 _PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your", "todo", "xxx")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -214,6 +215,17 @@ class CompleteSettings(UpSettings):
     mqtt_password_operator: Secret
 
 
+class ComposeSettings(Common):
+    """What the compose files alone read; declared, so that .env may hold it."""
+
+    grafana_files: str = "./grafana"
+    tls_dir: str = "./tls"
+    tls_host: str = "0.0.0.0"  # noqa: S104 # TLS is there for other machines
+    https_port: Port = 443
+    mqtts_port: Port = 8883
+    grafana_https_port: Port = 3443
+
+
 class QuerySettings(Common, Influx):
     """The command that asks the store."""
 
@@ -238,7 +250,16 @@ class OperatorSettings(Common, Mqtt):
     mqtt_username: str = "operator"
 
 
-MODELS = (BridgeSettings, HttpApiSettings, StoreSettings, UpSettings, BoardSettings, DeviceSettings, OperatorSettings)
+MODELS = (
+    BridgeSettings,
+    HttpApiSettings,
+    StoreSettings,
+    UpSettings,
+    ComposeSettings,
+    BoardSettings,
+    DeviceSettings,
+    OperatorSettings,
+)
 EVERY_SETTING = frozenset(name.upper() for model in MODELS for name in model.model_fields)
 
 SECRETS = frozenset(
@@ -282,7 +303,7 @@ def _own_password(model: type[Common], values: dict[str, str]) -> dict[str, str]
 
 def _environment(data_dir: str | None) -> dict[str, str]:
     dotenv = read_env_file(Path(".env"))
-    if unknown := sorted(name for name in dotenv if not is_setting(name)):
+    if unknown := sorted(name for name in dotenv if not is_setting(name) and not name.startswith(_FOREIGN)):
         raise ValueError("\n".join(f".env: unknown setting {name}{_suggestion(name)}" for name in unknown))
     above = _with_files(dotenv) | _with_files({name: value for name, value in os.environ.items() if is_setting(name)})
     kept = read_env_file(kept_file(Path(data_dir or above.get("DATA_DIR", "data"))))

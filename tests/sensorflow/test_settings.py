@@ -110,6 +110,12 @@ def test_misspelt_name_in_dotenv_stops_the_start_and_names_the_right_one() -> No
     assert refusal(UpSettings) == "settings: .env: unknown setting HTPP_PORT; did you mean HTTP_PORT?"
 
 
+def test_settings_of_docker_compose_may_stand_in_dotenv() -> None:
+    Path(".env").write_text("COMPOSE_FILE=compose.yaml:compose.tls.yaml\nDOCKER_HOST=ssh://server\n")
+
+    assert read(UpSettings).http_port == 8000
+
+
 def test_every_unknown_name_in_dotenv_is_named() -> None:
     Path(".env").write_text("HTPP_PORT=8002\nNONSENSE=1\n")
 
