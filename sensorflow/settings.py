@@ -302,8 +302,8 @@ def _own_password(model: type[Common], values: dict[str, str]) -> dict[str, str]
 
 
 def _environment(data_dir: str | None) -> dict[str, str]:
-    dotenv = read_env_file(Path(".env"))
-    if unknown := sorted(name for name in dotenv if not is_setting(name) and not name.startswith(_FOREIGN)):
+    dotenv = {name: value for name, value in read_env_file(Path(".env")).items() if not name.startswith(_FOREIGN)}
+    if unknown := sorted(name for name in dotenv if not is_setting(name)):
         raise ValueError("\n".join(f".env: unknown setting {name}{_suggestion(name)}" for name in unknown))
     above = _with_files(dotenv) | _with_files({name: value for name, value in os.environ.items() if is_setting(name)})
     kept = read_env_file(kept_file(Path(data_dir or above.get("DATA_DIR", "data"))))
