@@ -13,6 +13,18 @@ class InvalidQueryError(InvalidRequestError):
     """SQL that does not parse, plan or run, or that may not run here: 400, INVALID_ARGUMENT."""
 
 
+class InvalidConfigurationError(InvalidRequestError):
+    """There can be no such database or table: 400."""
+
+
+class ExistsError(StoreError):
+    """There is such a database or table already: 409. It was not changed."""
+
+
+class MediaTypeError(StoreError):
+    """The body is not of the type that is wanted: 415."""
+
+
 class UnknownDatabaseError(StoreError):
     """404, NOT_FOUND."""
 
