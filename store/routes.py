@@ -19,12 +19,16 @@ from store import retention
 from store.auth import is_authorized
 from store.bodies import Budget, received
 from store.config import StoreConfig
+from store.configure import Configuration
 from store.database import Databases, check_database_name
 from store.errors import (
     BusyError,
+    ExistsError,
+    InvalidConfigurationError,
     InvalidQueryError,
     InvalidRequestError,
     LimitReachedError,
+    MediaTypeError,
     QueryTimeoutError,
     StoreError,
     TooLargeError,
@@ -40,6 +44,8 @@ VERSION = "3.10.0"
 
 _STATUSES: tuple[tuple[type[StoreError], int], ...] = (
     (UnknownDatabaseError, 404),
+    (ExistsError, 409),
+    (MediaTypeError, 415),
     (TooLargeError, 413),
     (LimitReachedError, 422),
     (QueryTimeoutError, 408),
@@ -134,11 +140,14 @@ class Api:
 
 def http_app(api: Api) -> ASGIApp:
     """Build the application, with its token check and its deadline around it."""
+    configuration = Configuration(api.databases, api.writer, api.budget)
     routes = [
         Route("/api/v3/write_lp", api.write_v3, methods=["POST"]),
         Route("/api/v2/write", api.write_v2, methods=["POST"]),
         Route("/api/v3/query_sql", api.query_sql, methods=["GET", "POST"]),
         Route("/api/v3/configure/database", api.list_databases, methods=["GET"]),
+        Route("/api/v3/configure/database", configuration.create_database, methods=["POST"]),
+        Route("/api/v3/configure/table", configuration.create_table, methods=["POST"]),
         Route("/api/v3/configure/database/retention_period", api.set_retention, methods=["POST", "DELETE"]),
         Route("/health", api.health),
         Route("/ping", api.ping, methods=["GET", "POST"]),
@@ -171,7 +180,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     if request.url.path == "/api/v2/write":
         body = {"code": _V2_CODES.get(status, "internal error"), "message": str(error)}
         return JSONResponse(body, status, headers)
-    if isinstance(error, InvalidQueryError):
+    if isinstance(error, InvalidQueryError | InvalidConfigurationError | ExistsError | MediaTypeError):
         return PlainTextResponse(str(error), status, headers)
     return JSONResponse({"error": str(error)}, status, headers)
 
