@@ -17,7 +17,7 @@ import duckdb
 
 from store.config import StoreConfig
 from store.errors import BusyError, InvalidRequestError, LimitReachedError, StartError, UnknownDatabaseError
-from store.macros import MACROS
+from store.macros import INFORMATION_SCHEMA, MACROS
 from store.tables import Tables, quoted
 
 logger = logging.getLogger("store")
@@ -120,6 +120,7 @@ def open_database(config: StoreConfig, name: str) -> Database:
     connection.execute("CREATE TABLE IF NOT EXISTS public.store.retention (seconds DOUBLE NOT NULL)")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute(MACROS)
+    connection.execute(INFORMATION_SCHEMA)
     retention = connection.execute("SELECT seconds FROM public.store.retention").fetchone()
     readers = [connection.cursor() for _ in range(config.query_concurrency)]
     for reader in readers:

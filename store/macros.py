@@ -1,4 +1,4 @@
-"""The functions of InfluxDB 3's SQL that DuckDB has under another name, or not at all."""
+"""What InfluxDB 3's SQL has and DuckDB has under another name, or not at all: functions, and names of types."""
 
 MACROS = """
 CREATE MACRO memory.main.date_bin
@@ -40,3 +40,21 @@ CREATE MACRO memory.main.regexp_like
     (s, pattern, flags) AS regexp_matches(s, pattern, flags);
 CREATE MACRO memory.main.arrow_typeof(x) AS typeof(x);
 """
+
+INFORMATION_SCHEMA = """
+CREATE SCHEMA memory.influxdb;
+CREATE VIEW memory.influxdb.columns AS SELECT * REPLACE (
+    CASE column_comment
+        WHEN 'timestamp' THEN 'Timestamp(Nanosecond, None)'
+        WHEN 'tag' THEN 'Dictionary(Int32, Utf8)'
+        WHEN 'field::float' THEN 'Float64'
+        WHEN 'field::integer' THEN 'Int64'
+        WHEN 'field::uinteger' THEN 'UInt64'
+        WHEN 'field::boolean' THEN 'Boolean'
+        WHEN 'field::string' THEN 'Utf8'
+        ELSE data_type
+    END AS data_type
+) FROM information_schema.columns;
+"""
+"""Types by their names in InfluxDB, which Grafana's query editor tells numbers and times from text by. A column's
+comment is its kind (``store.tables``)."""

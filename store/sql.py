@@ -22,7 +22,7 @@ MAX_SQL_BYTES = 256 * 1024
 
 _QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "CTE_NODE", "RECURSIVE_CTE_NODE"}
 _TABLE_FUNCTIONS = {"unnest", "generate_series", "range", "last_cache"}
-_INFORMATION_SCHEMA = {"tables", "columns", "schemata"}
+_INFORMATION_SCHEMA = {"tables", "schemata"}  # besides ``columns``, which is a view of ours
 
 _FUNCTIONS = frozenset(
     """
@@ -223,6 +223,11 @@ class _Check:
             case [name] if name in self._ctes or name in self._by_folded_name:
                 return
             case ["iox", name] | ["public", "iox", name] if name in self._by_folded_name:
+                return
+            case ["information_schema", "columns"] | ["public", "information_schema", "columns"]:
+                node["qualified_name"] = {"path": ["memory", "influxdb", "columns"]}
+                node.update(catalog_name="memory", schema_name="influxdb")
+                self.is_changed = True
                 return
             case ["information_schema", name] | ["public", "information_schema", name] if name in _INFORMATION_SCHEMA:
                 return

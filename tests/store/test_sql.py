@@ -51,6 +51,8 @@ HOSTILE = [
     "SELECT * FROM pg_settings",
     "SELECT * FROM store.retention",
     "SELECT * FROM public.store.retention",
+    "SELECT * FROM memory.influxdb.columns",
+    "SELECT * FROM influxdb.columns",
     "WITH duckdb_databases AS (SELECT 1) SELECT * FROM duckdb_databases",
     "SELECT * FROM (WITH pg_settings AS (SELECT 1) SELECT * FROM pg_settings) a, pg_settings b",
     "SELECT * FROM query('SELECT 1')",
@@ -215,6 +217,11 @@ def test_wall_behind_the_check_holds_by_itself(database: Database, sql: str) -> 
         ("SELECT extract(epoch FROM to_timestamp(1700000000000000000))", [(1700000000.0,)]),
         ("SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox'", [("m",)]),
         ("SHOW TABLES", [("public", "iox", "m", "BASE TABLE")]),
+        ("SELECT columns.data_type FROM information_schema.columns WHERE column_name = 'v'", [("Float64",)]),
+        (
+            "SELECT c.data_type FROM public.information_schema.columns AS c WHERE c.column_name = 's'",
+            [("Dictionary(Int32, Utf8)",)],
+        ),
         ("SELECT count(*) FROM generate_series(1, 10)", [(10,)]),
         ("SELECT count(*) FROM m WHERE time <= now() - interval '1 hour'", [(3,)]),
         ("SELECT count(*) FROM m WHERE time >= '1970-01-01T00:02:00Z' AND time < '1970-01-01T04:00:00+01:00'", [(2,)]),
@@ -230,7 +237,7 @@ def test_dashboards_sql_runs(
 
 def test_show_columns_tells_names_and_types(databases: Databases, database: Database) -> None:
     assert [(row[3], row[4]) for row in run(databases, "SHOW COLUMNS FROM m")] == [
-        ("time", "TIMESTAMP WITH TIME ZONE"), ("s", "VARCHAR"), ("v", "DOUBLE"), ("t", "VARCHAR"),
+        ("time", "Timestamp(Nanosecond, None)"), ("s", "Dictionary(Int32, Utf8)"), ("v", "Float64"), ("t", "Utf8"),
     ]  # fmt: skip
 
 
