@@ -21,7 +21,15 @@ from pyarrow import flight
 from store.auth import is_authorized
 from store.config import StoreConfig
 from store.database import Database, Databases
-from store.errors import BusyError, InvalidQueryError, QueryTimeoutError, StorageError, StoreError, UnknownDatabaseError
+from store.errors import (
+    BusyError,
+    InvalidQueryError,
+    InvalidRequestError,
+    QueryTimeoutError,
+    StorageError,
+    StoreError,
+    UnknownDatabaseError,
+)
 from store.query import ResultStream, describe
 
 logger = logging.getLogger("store")
@@ -112,9 +120,15 @@ class _HeadersFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # 
 
     def start_call(self, _: Any, headers: dict[str, list[str | bytes]]) -> _Headers:
         """Let a call through that carries the token."""
-        if not is_authorized(_first(headers, "authorization"), self._token):
+        if not self._is_authorized(_first(headers, "authorization")):
             raise flight.FlightUnauthenticatedError("the request was not authenticated")
         return _Headers(_first(headers, "database"))
+
+    def _is_authorized(self, header: str | None) -> bool:
+        try:
+            return is_authorized(header, self._token)
+        except InvalidRequestError:  # over gRPC InfluxDB makes no difference
+            return False
 
 
 def _first(headers: dict[str, list[str | bytes]], name: str) -> str | None:

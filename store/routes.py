@@ -73,6 +73,7 @@ class Api:
         query = request.query_params
         precision = _one_of(query, "precision", tuple(PRECISIONS), "auto")
         is_partial_ok = _one_of(query, "accept_partial", ("true", "false"), "true") == "true"
+        _one_of(query, "no_sync", ("true", "false"), "false")  # every write is synced
         outcome = await self._write(request, _required(query, "db"), precision, is_partial_ok=is_partial_ok)
         if not outcome.errors:
             return Response(status_code=204)
@@ -152,7 +153,8 @@ def http_app(api: Api) -> ASGIApp:
         Route("/health", api.health),
         Route("/ping", api.ping, methods=["GET", "POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={StoreError: _problem})
+    # InfluxDB knows no 405: what it does not serve by this method it does not find.
+    app = Starlette(routes=routes, exception_handlers={StoreError: _problem, 404: _not_found, 405: _not_found})
     config = api.config
     return _Guard(app, config.token, deadline_s=60 + config.query_wait_s + config.query_timeout_s)
 
@@ -164,13 +166,26 @@ class _Guard:
         self._app, self._token, self._deadline_s = app, token, deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
+        app = self._app if scope["method"] != "HEAD" else _NOT_FOUND  # InfluxDB serves HEAD nowhere
         if scope["path"] not in {"/health", "/ping"}:
-            header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-            if not is_authorized(header, self._token):
-                app = JSONResponse({"error": "the request was not authenticated"}, 401)
+            app = self._refusal(dict(scope["headers"]).get(b"authorization")) or app
         async with asyncio.timeout(self._deadline_s):
             await app(scope, receive, send)
+
+    def _refusal(self, header: bytes | None) -> Response | None:
+        try:
+            if is_authorized(None if header is None else header.decode("latin-1"), self._token):
+                return None
+        except InvalidRequestError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"error": "the request was not authenticated"}, 401)
+
+
+_NOT_FOUND = PlainTextResponse("Not found", 404)
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return _NOT_FOUND
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -210,11 +225,9 @@ def _one_of(query: Mapping[str, str], name: str, choices: tuple[str, ...], defau
 
 
 async def _query_of(request: Request) -> Mapping[str, Any]:
-    """Return db, q, format and params, from the URL or from a JSON body."""
+    """Return db, q, format and params, from the URL or from a body that is JSON whatever its type says."""
     if request.method == "GET":
         return request.query_params
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise InvalidRequestError("the body of a query is application/json")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
