@@ -7,15 +7,6 @@ import pytest
 from tests.store.store_process import StoreProcess
 
 
-def test_later_value_wins_and_null_does_not_erase(store: StoreProcess) -> None:
-    store.write("u_merge,s=a x=1,y=1 5\nu_merge,s=b x=10 5")
-
-    store.write("u_merge,s=a x=2,z=3 5\nu_merge,s=b y=7 5")
-
-    rows = store.rows("SELECT s, x, y, z FROM u_merge ORDER BY s")
-    assert rows == [{"s": "a", "x": 2.0, "y": 1.0, "z": 3.0}, {"s": "b", "x": 10.0, "y": 7.0}]
-
-
 def test_duplicates_in_one_batch_collapse_in_their_order(store: StoreProcess) -> None:
     store.write("u_batch,s=a x=1,y=1 5\nu_batch,s=b x=9 6\nu_batch,s=a x=2 5\nu_batch,s=a x=3,y=3 5\nu_batch,s=a x=4 5")
 

@@ -1,0 +1,100 @@
+"""Queries by the official client, which asks by Flight with InfluxDB's own ticket."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+from influxdb_client_3 import InfluxDBClient3
+from influxdb_client_3.exceptions import InfluxDB3ClientQueryError
+from pyarrow import flight
+
+from tests.contract.target import Target
+
+TABLE = "asked_by_client"
+
+
+@pytest.fixture(scope="module")
+def client(target: Target) -> Iterator[InfluxDBClient3]:
+    target.write(f"{TABLE},s=a v=1.5 1700000000000000\n{TABLE},s=b v=2.5 1700000060000000")
+    with target.client() as client:
+        yield client
+
+
+def test_modes_give_the_same_rows(client: InfluxDBClient3) -> None:
+    sql, rows = f"SELECT s, v FROM {TABLE} ORDER BY s", [{"s": "a", "v": 1.5}, {"s": "b", "v": 2.5}]
+
+    assert client.query(sql, mode="all").to_pylist() == rows
+    assert client.query(sql, mode="reader").read_all().to_pylist() == rows
+    assert pa.Table.from_batches(chunk.data for chunk in client.query(sql, mode="chunk")).to_pylist() == rows
+    assert client.query(sql, mode="schema") == pa.schema([("s", pa.string()), ("v", pa.float64())])
+
+
+async def test_query_runs_asynchronously(client: InfluxDBClient3) -> None:
+    table = await client.query_async(f"SELECT count(*) AS n FROM {TABLE}")
+
+    assert table.to_pylist() == [{"n": 2}]
+
+
+def test_no_rows_still_have_their_columns(client: InfluxDBClient3) -> None:
+    table = client.query(f"SELECT v, time FROM {TABLE} WHERE s = 'nobody'")
+
+    assert (table.num_rows, table.schema.types) == (0, [pa.float64(), pa.timestamp("ns")])
+
+
+@pytest.mark.parametrize(
+    ("condition", "parameters"),
+    [
+        ("s = $s", {"s": "b"}),
+        ("v > $low AND v < $high", {"low": 2, "high": 2.75}),
+        ("time > $since", {"since": "2023-11-14T22:13:20.5Z"}),
+        ("$yes AND s <> $quoted AND s = 'b'", {"yes": True, "quoted": "' OR 1=1 --"}),
+    ],
+)
+def test_parameters_are_values(client: InfluxDBClient3, condition: str, parameters: dict[str, object]) -> None:
+    sql = f"SELECT s FROM {TABLE} WHERE {condition}"
+
+    assert client.query(sql, query_parameters=parameters).to_pylist() == [{"s": "b"}]
+
+
+def test_long_result_comes_whole(client: InfluxDBClient3) -> None:
+    table = client.query("SELECT a.value AS n FROM generate_series(1, 300000) AS a(value)")
+
+    assert (table.num_rows, len(table["n"].unique())) == (300_000, 300_000)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "words"),
+    [
+        ("SELECT * FROM nowhere", pa.ArrowInvalid, "table 'public.iox.nowhere' not found"),
+        ("SELEC 1", pa.ArrowInvalid, "(?i)SELEC"),
+        (f"SELECT nothing FROM {TABLE}", pa.ArrowInvalid, "nothing"),
+        (f"SELECT v FROM {TABLE} WHERE s = $s", pa.ArrowInvalid, r"\$s|'s'"),
+        (f"DELETE FROM {TABLE}", pa.ArrowInvalid, "(?i)DELETE|DML"),
+        (f"DROP TABLE {TABLE}", pa.ArrowInvalid, "(?i)DROP|DDL"),
+    ],
+)
+def test_statement_that_cannot_run_is_invalid(
+    client: InfluxDBClient3, sql: str, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(InfluxDB3ClientQueryError, match=words) as caught:
+        client.query(sql)
+
+    assert isinstance(caught.value.__context__, kind)
+
+
+def test_unknown_database_is_not_found(client: InfluxDBClient3) -> None:
+    with pytest.raises(InfluxDB3ClientQueryError, match=r"'nowhere' not found|not found: nowhere") as caught:
+        client.query("SELECT 1", database="nowhere")
+
+    assert isinstance(caught.value.__context__, pa.ArrowKeyError)
+
+
+def test_unknown_token_is_unauthenticated(target: Target) -> None:
+    with target.client(token="apiv3_unknown") as client, pytest.raises(InfluxDB3ClientQueryError) as caught:
+        client.query("SELECT 1")
+
+    assert isinstance(caught.value.__context__, flight.FlightUnauthenticatedError)
+
+
+def test_server_tells_its_version(client: InfluxDBClient3) -> None:
+    assert client.get_server_version().startswith("3.")
