@@ -148,9 +148,10 @@ ORDER BY sensor_id""",
 
 
 def _outside(measure: Measure) -> tuple[str, list[float]]:
-    if measure.low is None:
-        return "gt", [float(measure.high or 0)]
-    return ("lt", [measure.low]) if measure.high is None else ("outside_range", [measure.low, measure.high])
+    limits = [limit for limit in (measure.low, measure.high) if limit is not None]
+    if len(limits) == 2:
+        return "outside_range", limits
+    return ("gt" if measure.low is None else "lt"), limits
 
 
 def _pipeline_rules() -> Iterator[Rule]:
