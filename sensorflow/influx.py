@@ -25,11 +25,12 @@ from pyarrow import flight
 from sensorflow.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # What the store says about the lines themselves. Everything else is retried: a token or an address that is wrong (401,
 # 403, 404) can be put right, and must not make dead letters of all that is in the spool.
 _HOPELESS = frozenset({400, 413, 422})
+_BAD_TOKEN = "Authorization header was malformed"  # noqa: S105 - a 400 too: a token with a space in it
 
 
 class PartialWriteError(PermanentError):
@@ -77,8 +78,8 @@ class Influx:
             write_client_options=write_client_options(write_options=options),
             query_timeout=int(timeout_s * 1000),
         )
-        self._http = urllib3.PoolManager(timeout=timeout_s, retries=False)
-        self._url = host.rstrip("/")
+        self._http = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=2)  # for ping and declare at once
+        self._url, self._database = host.rstrip("/"), database
         self._authorization = {"Authorization": f"Bearer {token}"}
 
     def write(self, lines: bytes) -> None:
@@ -94,9 +95,7 @@ class Influx:
         except InfluxDBPartialWriteError as error:
             raise PartialWriteError([(line.line_number, line.error_message) for line in error.line_errors]) from error
         except InfluxDBError as error:
-            status = getattr(error, "status", None)
-            kind = PermanentError if status in _HOPELESS else TransientError
-            raise kind(f"store answered {status}: {getattr(error, 'message', error)!s:.200}") from error
+            raise _refused(getattr(error, "status", None), str(getattr(error, "message", error))) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(f"store unreachable: {_brief(error)}") from error
 
@@ -113,6 +112,19 @@ class Influx:
             raise self._query_error(error.__context__ or error) from error
         except (pa.ArrowException, OSError) as error:
             raise self._query_error(error) from error
+
+    def declare(self, table: str, tags: Sequence[str], fields: Mapping[str, str]) -> None:
+        """Have the database and a table with these columns; where there is such a table already, it stays as it is.
+
+        The fields' types are ``float64``, ``int64``, ``uint64``, ``utf8`` or ``bool``.
+
+        Raises:
+            PermanentError: The store refuses to have it.
+            TransientError: The store is away, or does not know how.
+        """
+        columns = [{"name": name, "type": type_} for name, type_ in fields.items()]
+        self._configure("database", {"db": self._database})
+        self._configure("table", {"db": self._database, "table": table, "tags": list(tags), "fields": columns})
 
     def ping(self) -> Ping:
         """Ask whether the store is there.
@@ -132,6 +144,20 @@ class Influx:
         except (ValueError, AttributeError):
             raise TransientError(f"store answered {answer.data[:80]!r} to /ping") from None
 
+    def _configure(self, what: str, wanted: Mapping[str, Any]) -> None:
+        try:
+            answer = self._http.request(
+                "POST",
+                f"{self._url}/api/v3/configure/{what}",
+                body=orjson.dumps(wanted),
+                headers={**self._authorization, "Content-Type": "application/json"},
+                timeout=urllib3.Timeout(total=self._timeout_s / 2),  # two such requests are one call
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"store unreachable: {_brief(error)}") from error
+        if not 200 <= answer.status < 300 and answer.status != 409:  # 409: it is there
+            raise _refused(answer.status, answer.data.decode(errors="replace"), f" to a new {what}")
+
     def _query_error(self, error: BaseException) -> PermanentError | TransientError:
         is_of_grpc = str(error).startswith("Flight returned")  # else the store itself says that it is busy or too slow
         if is_of_grpc and isinstance(error, flight.FlightTimedOutError):
@@ -145,6 +171,11 @@ class Influx:
         """Close the connections."""
         self._client.close()
         self._http.clear()
+
+
+def _refused(status: int | None, message: str, request: str = "") -> PermanentError | TransientError:
+    is_hopeless = status in _HOPELESS and _BAD_TOKEN not in message
+    return (PermanentError if is_hopeless else TransientError)(f"store answered {status}{request}: {message:.200}")
 
 
 def _brief(error: BaseException) -> str:
