@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from bridge.service import Bridge, last_will
+from bridge.service import STATUS_FILE_NAME, Bridge
 from bridge.spool import Spool
+from bridge.status import last_will
 from sensorflow import topics
 from sensorflow.influx import Influx
 from sensorflow.log import start_logging
@@ -50,6 +51,7 @@ async def serve(settings: BridgeSettings) -> None:
         settings.load_kinds(),
         settings.time_window,
         replay_window_s=settings.replay_window_s,
+        status_file=settings.data_dir / STATUS_FILE_NAME,
     )
     try:
         await bridge.run(stopping)

@@ -10,25 +10,25 @@ import contextlib
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from bridge.announcer import Announcer
 from bridge.columns import Columns
+from bridge.declarations import Declarer, declarations
 from bridge.fingerprints import Fingerprints
+from bridge.heartbeat import Heartbeat
 from bridge.intake import Intake
+from bridge.reporter import Reporter
 from bridge.shipper import Shipper
 from bridge.spool import SpoolFullError
+from bridge.stats import Stats
+from bridge.status import Condition
 from bridge.timeline import Timeline
-from sensorflow import topics
 from sensorflow.backoff import backoff_s
-from sensorflow.mqtt import RefusedError, UnavailableError
-from sensorflow.reading import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from bridge.intake import Commit, DeadLetter
     from bridge.spool import Depth, Spool
@@ -37,11 +37,9 @@ if TYPE_CHECKING:
     from sensorflow.mqtt import Session
     from sensorflow.reading import TimeWindow
 
-HEARTBEAT_S = 5.0
-STATUS_RETRY_S = 0.1
+STATUS_FILE_NAME = "bridge-status.json"
 PRUNE_INTERVAL_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
-VERSION = version("sensorflow")
 
 _log = logging.getLogger("bridge")
 
@@ -58,31 +56,38 @@ class Bridge:
         window: TimeWindow,
         *,
         replay_window_s: float,
+        status_file: Path,
     ) -> None:
         self._session, self._spool = session, spool
         self._replay_window_us = int(replay_window_s * 1e6)
         self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        columns = spool.columns()
         self._timeline = Timeline(spool.recent_lines())
         self._intake = Intake(
             kinds,
             window,
-            columns=Columns(spool.columns()),
+            columns=Columns(columns),
             fingerprints=Fingerprints(spool.fingerprints()),
             timeline=self._timeline,
         )
         self._announcer = Announcer(session)
-        self._changed = asyncio.Event()
+        self._heartbeat = Heartbeat(session, self._condition, status_file)
+        self._declarer = Declarer(influx, declarations(kinds, columns))
+        self._stats = Stats()
+        self._reporter = Reporter(influx, self._stats, self._condition)
         self._shipper = Shipper(
             spool,
             self._in_spool,
             influx,
             kinds,
             replay_window_s=replay_window_s,
-            on_change=self._changed.set,
+            on_change=self._heartbeat.wake,
+            on_new_store=self._declarer.wake,
+            on_stored=self._stats.store.add,
             on_rejected=self._on_rejected,
         )
         self._is_full = False
-        self._started = time.monotonic()
+        self._started_s = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until told to stop; then finish the commit under way, and say good-bye.
@@ -92,18 +97,23 @@ class Bridge:
         async with asyncio.TaskGroup() as tasks:
             session = tasks.create_task(self._session.run(), name="mqtt session")
             announcing = tasks.create_task(self._announcer.run(), name="announcer")
-            shipping = tasks.create_task(self._shipper.run(), name="shipper")
-            heartbeat = tasks.create_task(self._beat(), name="heartbeat")
+            to_store = [
+                tasks.create_task(self._shipper.run(), name="shipper"),
+                tasks.create_task(self._declarer.run(), name="declarer"),
+                tasks.create_task(self._reporter.run(), name="reporter"),
+            ]
+            heartbeat = tasks.create_task(self._heartbeat.run(), name="heartbeat")
             pruning = tasks.create_task(self._keep_pruning(), name="pruning")
             taking = tasks.create_task(self._take(stopping), name="take")
             await stopping.wait()
-            shipping.cancel()  # a write begun later could outlast the 10 s in which we have to end
+            for task in to_store:
+                task.cancel()  # a call begun later could outlast the 10 s in which we have to end
             heartbeat.cancel()  # so that "stopped" is the last word
             await taking
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_TIMEOUT_S):
                     await self._announcer.flush()
-                    await self._publish_status("stopped")
+                    await self._heartbeat.say("stopped")
             for task in (announcing, pruning, session):
                 task.cancel()
         self._spool_thread.shutdown()
@@ -116,9 +126,12 @@ class Bridge:
             if not arrival.done():
                 arrival.cancel()
                 return
+            started_s = time.perf_counter()
             commit = self._intake.decide(arrival.result(), _now_us())
-            if not commit.is_empty and not await self._commit(commit, stopping):
-                return
+            if not commit.is_empty:
+                if not await self._commit(commit, stopping):
+                    return
+                self._stats.commits.add(time.perf_counter() - started_s)
             self._session.acknowledge(commit.deliveries)
             await self._announcer.announce(commit)
             self._shipper.wake()
@@ -148,20 +161,11 @@ class Bridge:
     def _fullness_is(self, *, is_full: bool, why: str = "") -> None:
         if is_full != self._is_full:
             self._is_full = is_full
-            self._changed.set()
+            self._heartbeat.wake()
             if is_full:
                 _log.error("nothing is accepted until there is room: %s", why)
             else:
                 _log.warning("there is room again")
-
-    async def _beat(self) -> None:
-        """Say how we are, at each change and at least every ``HEARTBEAT_S``."""
-        while True:
-            self._changed.clear()
-            is_said = await self._publish_status("running")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S if is_said else STATUS_RETRY_S):
-                    await self._changed.wait()
 
     async def _keep_pruning(self) -> None:
         """Delete what is no longer needed, whether or not anybody hears us."""
@@ -178,53 +182,20 @@ class Bridge:
             return self._spool.make_room()
         return False
 
-    async def _publish_status(self, state: str) -> bool:
-        """Say how we are; False where the broker does not take it now."""
-        if not self._session.is_connected:
-            return False
+    async def _condition(self) -> Condition:
         depth: Depth = await self._in_spool(self._spool.depth)
-        try:
-            await self._session.publish(topics.status("bridge"), self._status(state, depth), retain=True, timeout_s=2)
-        except RefusedError:
-            return True  # nobody listens; what is retained is there all the same
-        except UnavailableError:
-            return False
-        return True
-
-    def _status(self, state: str, depth: Depth) -> bytes:
-        now_us = _now_us()
-        return orjson.dumps(
-            {
-                "service": "bridge",
-                "state": state,
-                "version": VERSION,
-                "time": timestamp(now_us),
-                "uptime_s": round(time.monotonic() - self._started, 1),
-                "store": "connected" if self._shipper.is_connected else "disconnected",
-                "spool": {
-                    "readings": depth.spooled,
-                    "bytes": depth.size_bytes,
-                    "oldest_s": round((now_us - depth.oldest_us) / 1e6, 3) if depth.oldest_us else 0,
-                    "is_full": self._is_full,
-                },
-                "counters": {
-                    "accepted": depth.accepted,
-                    "stored": depth.stored,
-                    "spooled": depth.spooled,
-                    "dead_letters": depth.dead_letters,
-                    "duplicates": depth.duplicates,
-                    "live_dropped": self._announcer.dropped,
-                },
-            }
+        return Condition(
+            time_us=_now_us(),
+            uptime_s=time.monotonic() - self._started_s,
+            depth=depth,
+            live_dropped=self._announcer.dropped,
+            is_full=self._is_full,
+            has_broker=self._session.is_connected,
+            has_store=self._shipper.is_connected,
         )
 
     def _in_spool(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *arguments)
-
-
-def last_will() -> bytes:
-    """What the broker publishes in our name when we are gone without a word."""
-    return orjson.dumps({"service": "bridge", "state": "gone"})
 
 
 def _now_us() -> int:

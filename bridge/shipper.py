@@ -56,6 +56,9 @@ class Shipper:
         replay_window_s: When the store comes back as another process, what it was sent within this time before is
             sent again: InfluxDB 3 Core answers before its file system has written (it does not fsync).
         on_change: Called when the store comes or goes.
+        on_new_store: Called when a store answers that we have not seen before: it may be an empty one.
+        on_stored: Called for each chunk, with how long its oldest reading took from the commit to the store, in
+            seconds; not for those that are sent again, whose first arrival was counted.
         on_rejected: Called with each line that the store rejected, and the dead letter that it has become.
     """
 
@@ -68,19 +71,22 @@ class Shipper:
         *,
         replay_window_s: float,
         on_change: Callable[[], None],
+        on_new_store: Callable[[], None],
+        on_stored: Callable[[float], None],
         on_rejected: Callable[[str, DeadLetter], None],
     ) -> None:
         self._spool, self._in_spool, self._influx = spool, in_spool, influx
         self._kind_by_table = {kind.table: kind.kind for kind in kinds.values()}
         self._window_us = int(replay_window_s * 1e6)
-        self._on_rejected = on_rejected
+        self._on_change, self._on_new_store = on_change, on_new_store
+        self._on_stored, self._on_rejected = on_stored, on_rejected
         self._threads = ThreadPoolExecutor(IN_FLIGHT + 1, thread_name_prefix="store")
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._more = asyncio.Event()
         self._last_taken = 0
+        self._last_unshipped = 0  # up to this id a chunk may have been in a store before
         self._rounds = 0  # how often shipping started anew
         self._store: Ping | None = None
-        self._on_change = on_change
         self.is_connected = False
 
     def wake(self) -> None:
@@ -115,13 +121,16 @@ class Shipper:
         while True:
             try:
                 refused = await self._in_store(write_all, self._influx, chunk.lines)
+                now_us = time.time_ns() // 1000
                 rejected = {line: self._dead_letter(line, reason) for line, reason in refused}
-                await self._in_spool(self._spool.mark_shipped, chunk, time.time_ns() // 1000, rejected)
+                await self._in_spool(self._spool.mark_shipped, chunk, now_us, rejected)
                 break
             except TransientError as error:
                 self._store_is(connected=False, why=str(error))
                 await asyncio.sleep(backoff_s(attempt))
                 attempt += 1
+        if chunk.first > self._last_unshipped:
+            self._on_stored(max(0, now_us - chunk.created_us) / 1e6)
         for line, letter in rejected.items():
             self._on_rejected(line.decode(), letter)
         self._slots.release()
@@ -136,11 +145,13 @@ class Shipper:
                 attempt += 1
             else:
                 attempt = 0
-                is_same = self._store is None or (
-                    ping.process_id == self._store.process_id if ping.process_id else self.is_connected
+                known, self._store = self._store, ping
+                is_same = known is not None and (
+                    ping.process_id == known.process_id if ping.process_id else self.is_connected
                 )
-                self._store = ping
                 if not is_same:
+                    self._on_new_store()
+                if not is_same and known is not None:
                     await self._ship_again()
                 self._store_is(connected=True)
             await asyncio.sleep(backoff_s(attempt, most_s=PING_INTERVAL_S) if attempt else PING_INTERVAL_S)
@@ -156,7 +167,9 @@ class Shipper:
         attempt = 0
         while True:
             try:
-                return int(await self._in_spool(self._spool.unship, self._window_us))
+                readings, last = await self._in_spool(self._spool.unship, self._window_us)
+                self._last_unshipped = max(self._last_unshipped, last)
+                return int(readings)
             except SpoolFullError as error:  # the disk is full, or another program has the lock
                 if attempt == 0:
                     _log.error("nothing can be sent again until there is room: %s", error)

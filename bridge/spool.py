@@ -162,21 +162,22 @@ class Spool:
             if rejected:
                 self._take_out(chunk, rejected)
             self._count_shipped(
-                "UPDATE batch SET shipped_us = ? WHERE id BETWEEN ? AND ? AND shipped_us IS NULL RETURNING readings",
+                "UPDATE batch SET shipped_us = ? WHERE id BETWEEN ? AND ? AND shipped_us IS NULL"
+                " RETURNING id, readings",
                 (now_us, chunk.first, chunk.last),
                 sign=1,
             )
 
-    def unship(self, window_us: int) -> int:
+    def unship(self, window_us: int) -> tuple[int, int]:
         """Have shipped again what was shipped within the window before the last: the store may have lost it.
 
         Returns:
-            How many readings.
+            How many readings, and the id of their last batch (0 without any).
         """
         with self._transaction():
             return self._count_shipped(
                 "UPDATE batch SET shipped_us = NULL WHERE shipped_us >= (SELECT max(shipped_us) FROM batch) - ?"
-                " RETURNING readings",
+                " RETURNING id, readings",
                 (window_us,),
                 sign=-1,
             )
@@ -271,10 +272,11 @@ class Spool:
             self._add("rejected", len(buried))
             self._bury(buried)
 
-    def _count_shipped(self, update: str, parameters: tuple[int, ...], *, sign: int) -> int:
-        readings = sum(int(count) for (count,) in self._db.execute(update, parameters).fetchall())
+    def _count_shipped(self, update: str, parameters: tuple[int, ...], *, sign: int) -> tuple[int, int]:
+        batches = self._db.execute(update, parameters).fetchall()
+        readings = sum(int(count) for _, count in batches)
         self._add("shipped", sign * readings)
-        return readings
+        return readings, max((int(batch_id) for batch_id, _ in batches), default=0)
 
     def _add(self, name: str, count: int) -> int:
         return int(

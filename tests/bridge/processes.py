@@ -17,7 +17,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.broker import Broker
 
-TOKEN = "the store opens to this"
+TOKEN = "apiv3_the-store-opens-to-this"
 CLIMATE = {"temperature": 25.5, "humidity": 60.2, "pressure": 1012.5}
 
 

@@ -1,3 +1,4 @@
+import json
 import signal
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bridge.service import STATUS_FILE_NAME
 from tests.bridge.processes import CLIMATE, Bridge, Client, Store
 from tests.broker import Broker
 from tests.waiting import until
@@ -185,6 +187,22 @@ def test_status_is_retained_and_the_last_will_says_that_the_bridge_is_gone(
     until(lambda: operator.last("status/bridge").get("state") == "gone")
     bridge.start()
     until(lambda: operator.last("status/bridge").get("state") == "running")
+
+
+def test_status_file_says_how_the_bridge_is_whether_or_not_the_broker_hears_it(
+    tmp_path: Path, broker: Broker, bridge: Bridge, device: Client
+) -> None:
+    def said() -> dict[str, Any]:
+        status: dict[str, Any] = json.loads((tmp_path / STATUS_FILE_NAME).read_bytes())
+        return status
+
+    until(lambda: (said()["state"], said()["broker"]) == ("running", "connected"))
+
+    broker.stop()
+
+    until(lambda: (said()["state"], said()["broker"]) == ("running", "disconnected"))
+    assert bridge.stop() == 0
+    assert said()["state"] == "stopped"
 
 
 def test_retained_message_of_a_device_is_stored_once(bridge: Bridge, device: Client, operator: Client) -> None:

@@ -74,7 +74,13 @@ async def in_spool(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 @asynccontextmanager
-async def shipping(spool: Spool, store: StandIn, in_spool: Any = in_spool) -> AsyncIterator[Shipper]:
+async def shipping(
+    spool: Spool,
+    store: StandIn,
+    in_spool: Any = in_spool,
+    on_new_store: Callable[[], None] = lambda: None,
+    on_stored: Callable[[float], None] = lambda _: None,
+) -> AsyncIterator[Shipper]:
     rejected: list[tuple[str, str]] = []
     shipper = Shipper(
         spool,
@@ -83,6 +89,8 @@ async def shipping(spool: Spool, store: StandIn, in_spool: Any = in_spool) -> As
         load_kinds(),
         replay_window_s=WINDOW_S,
         on_change=lambda: None,
+        on_new_store=on_new_store,
+        on_stored=on_stored,
         on_rejected=lambda line, letter: rejected.append((line, letter.reason)),
     )
     shipper.rejected = rejected  # type: ignore[attr-defined] # for the test to look at
@@ -273,6 +281,64 @@ async def test_spool_that_cannot_be_written_for_a_while_stops_nothing(spool: Spo
         store.process_id = "second"
 
         await until_async(lambda: stored(store) == [1])
+
+
+async def test_time_to_the_store_is_measured_once_for_each_chunk_and_not_when_it_is_sent_again(
+    spool: Spool, store: StandIn
+) -> None:
+    took_s: list[float] = []
+    accepted_us = time.time_ns() // 1000 - 5_000_000
+    spool.commit(Commit(accepted_us, lines(1)))
+    spool.commit(Commit(accepted_us + 2_000_000, lines(2)))
+    store.failures = [TransientError("away")]
+    async with shipping(spool, store, on_stored=took_s.append) as shipper:
+        await until_async(lambda: len(took_s) == 1 and shipper.is_connected)
+
+        store.rows.clear()
+        store.process_id = "second"
+        await until_async(lambda: stored(store) == [1, 2] and spool.depth().spooled == 0)
+        put(spool, 3)
+        shipper.wake()
+        await until_async(lambda: len(took_s) == 2)
+
+    assert 5 <= took_s[0] < 60  # of the oldest reading in the chunk
+    assert took_s[1] < 5
+
+
+async def test_batch_that_is_sent_again_with_new_ones_is_not_measured(spool: Spool, store: StandIn) -> None:
+    took_s: list[float] = []
+    put(spool, 1)
+    async with shipping(spool, store):
+        await until_async(lambda: spool.depth().spooled == 0)
+    put(spool, 2)
+
+    async with shipping(spool, store, on_stored=took_s.append) as shipper:
+        await until_async(lambda: spool.depth().spooled == 0)
+        put(spool, 3)
+        shipper.wake()
+        await until_async(lambda: spool.depth().spooled == 0 and len(took_s) > 0)
+
+    assert store.writes[-2:] == [[line.encode() for line in lines(1, 2)], [line.encode() for line in lines(3)]]
+    assert len(took_s) == 1
+
+
+async def test_new_store_is_told_of_at_the_first_answer_and_when_another_process_answers(
+    spool: Spool, store: StandIn
+) -> None:
+    told: list[str | None] = []
+    store.is_there = False
+    async with shipping(spool, store, on_new_store=lambda: told.append(store.process_id)) as shipper:
+        store.is_there = True
+        await until_async(lambda: shipper.is_connected)
+        store.is_there = False
+        await until_async(lambda: not shipper.is_connected)
+        store.is_there = True
+        await until_async(lambda: shipper.is_connected)
+        assert told == ["first"]
+
+        store.process_id = "second"
+
+        await until_async(lambda: told == ["first", "second"])
 
 
 def test_nothing_but_refused_lines_comes_back_from_a_write(store: StandIn) -> None:
