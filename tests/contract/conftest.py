@@ -8,21 +8,18 @@ import pytest
 from tests.contract.target import Target, real_target
 from tests.store.store_process import TOKEN, StoreProcess
 
-
-def targets() -> list[str]:
-    return ["embedded", "real"] if os.environ.get("INFLUX_CONTRACT_URL") else ["embedded"]
+REAL = real_target(os.environ)
 
 
 def pytest_report_collectionfinish() -> str:
-    url = os.environ.get("INFLUX_CONTRACT_URL")
-    real = f"InfluxDB 3 at {url}" if url else "no real InfluxDB 3, INFLUX_CONTRACT_URL is not set"
-    return f"InfluxDB 3 contract: the embedded store; {real}"
+    real = f"InfluxDB 3 at {REAL.url}" if REAL else "no real InfluxDB 3, INFLUX_CONTRACT_URL is not set"
+    return f"contract of InfluxDB 3: the embedded store; {real}"
 
 
-@pytest.fixture(scope="session", params=targets())
+@pytest.fixture(scope="session", params=["embedded", "real"] if REAL else ["embedded"])
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """Each InfluxDB 3 in turn, with a database that exists and has a table."""
-    with _embedded(tmp_path_factory) if request.param == "embedded" else _real() as target, closing(target):
+    with _embedded(tmp_path_factory) if request.param == "embedded" else _real() as target:
         answer = target.write("is_there v=1")  # creates the database
         assert answer.status_code == 204, answer.text
         yield target
@@ -31,26 +28,22 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @contextmanager
 def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     process = StoreProcess(tmp_path_factory.mktemp("contract")).start()
-    yield Target("embedded", process.url, TOKEN)
+    with closing(Target("embedded", process.url, TOKEN)) as target:
+        yield target
     process.stop()
 
 
 @contextmanager
 def _real() -> Iterator[Target]:
-    target = real_target(os.environ)
-    assert target is not None
-    yield target
-    delete_database(target, target.database)
+    assert REAL is not None
+    with closing(REAL):
+        try:
+            yield REAL
+        finally:
+            REAL.delete_database()
 
 
 @pytest.fixture
 def table() -> str:
     """A name that no other test and no earlier run has used."""
     return f"t_{secrets.token_hex(6)}"
-
-
-def delete_database(target: Target, name: str) -> None:
-    """Take a database out of the five that InfluxDB 3 Core allows."""
-    path = "/api/v3/configure/database"
-    answer = target.http("DELETE", path, params={"db": name, "hard_delete_at": "now"})
-    assert answer.is_success, answer.text

@@ -87,6 +87,12 @@ class Target:
         headers += [(b"authorization", header.encode())] if header else []
         return flight.FlightCallOptions(headers=headers, timeout=TIMEOUT_S)
 
+    def delete_database(self) -> None:
+        """Take the database out of the five that InfluxDB 3 Core allows."""
+        params = {"db": self.database, "hard_delete_at": "now"}
+        answer = self.http("DELETE", "/api/v3/configure/database", params=params)
+        assert answer.is_success, answer.text
+
     def close(self) -> None:
         self._http.close()
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from tests.contract.conftest import delete_database
 from tests.contract.target import Target
 
 PATH = "/api/v3/configure/database/retention_period"
@@ -17,10 +16,12 @@ PATH = "/api/v3/configure/database/retention_period"
 def own(target: Target) -> Iterator[Target]:
     """A database of its own: rows of other tests are old."""
     own = replace(target, database=f"retention_{secrets.token_hex(4)}")
-    assert own.write("m v=1 1").status_code == 204
+    created = own.http("POST", "/api/v3/configure/database", json={"db": own.database})
+    assert (created.status_code, created.content) == (200, b"")
+    own.write("m v=1 1")
     yield own
     if own.name == "real":
-        delete_database(own, own.database)
+        own.delete_database()
 
 
 def test_rows_older_than_the_period_are_gone_at_once(own: Target) -> None:

@@ -1,4 +1,4 @@
--- SQL as InfluxDB's users write it, one statement a line; test_datafusion.py runs each here and on DataFusion.
+-- SQL as InfluxDB's users write it, one statement a line; test_dialect.py runs each on the targets and on DataFusion.
 SELECT * FROM df ORDER BY time
 SELECT DISTINCT sensor FROM df ORDER BY sensor
 SELECT count(*) AS n, count(note) AS notes, count(DISTINCT note) AS kinds FROM df
@@ -38,7 +38,7 @@ SELECT bool_and(ok) AS a, bool_or(ok) AS o FROM df
 SELECT to_timestamp_seconds(1700000000) AS s, to_timestamp_millis(1700000000123) AS m, to_timestamp_micros(5) AS u
 SELECT regexp_like(sensor, 's[01]') AS r, nvl(note, '-') AS n FROM df ORDER BY time LIMIT 4
 SELECT count(*) FILTER (WHERE level > 5) AS n FROM df
-SELECT approx_distinct(sensor) AS n FROM df
+SELECT approx_distinct(note) AS n FROM df
 SELECT corr(temperature, level) AS c FROM df
 SELECT greatest(level, 5) AS g, least(level, 5) AS l, power(level, 2) AS p, sqrt(level) AS s FROM df ORDER BY time LIMIT 5
 SELECT time, time + interval '1 hour' AS later FROM df ORDER BY time LIMIT 2
