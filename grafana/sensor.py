@@ -29,8 +29,7 @@ AnyPanel = TypeVar("AnyPanel", stat.Panel, timeseries.Panel)
 MAX_READINGS = 10_000
 """Shown one by one, the newest; more are neither told apart nor drawn in good time."""
 
-_NUMERIC = ("Float64", "Int64", "UInt64", "DOUBLE", "BIGINT", "UBIGINT")
-"""As InfluxDB 3 calls them, and the embedded store."""
+_NUMERIC = ("Float64", "Int64", "UInt64")  # as InfluxDB's information schema calls them
 
 _FROM = 'FROM "${kind:raw}" WHERE sensor_id = ${sensor:sqlstring} AND $__timeFilter(time)'
 _VALUE = '"${field:raw}"'
