@@ -8,10 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test check lock
+.PHONY: help install up test check dashboards lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/installed ## everything that is needed: Mosquitto, Python libraries into .venv
 
@@ -27,6 +27,9 @@ check: .venv/installed ## what must be clean before every push
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+dashboards: .venv/installed ## write Grafana's dashboards and alert rules anew from the kinds; elsewhere: ARGS="--into DIR"
+	$(BIN)/python -m grafana.build $(ARGS)
 
 lock: ## renew requirements/*.txt from pyproject.toml, with uv
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
