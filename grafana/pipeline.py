@@ -112,7 +112,7 @@ SELECT
 FROM steps
 GROUP BY 1
 ORDER BY 1"""
-    panel = graph("Readings per second", sql, span=12, min_interval=_INTERVAL).unit(units.CountsPerSecond)
+    panel = graph("Readings per second", sql, span=12, min_interval=_INTERVAL).unit("suffix:readings/s")
     return panel.axis_soft_min(0)
 
 

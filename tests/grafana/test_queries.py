@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pytest
 
+from bridge import stats
+from bridge.declarations import declarations
 from grafana.build import built
+from sensorflow.influx import Influx
 from tests.grafana import plant
-from tests.grafana.engines import Engines
+from tests.grafana.engines import Engines, answer, connected
 from tests.grafana.grafana_server import TimeRange, check_frame, with_macros, with_variables
+from tests.store.store_process import TOKEN, StoreProcess
 
 RANGES = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "30d": timedelta(days=30), "1y": timedelta(days=365)}
 
@@ -151,3 +155,27 @@ def test_counter_that_began_anew_counts_from_zero(engines: Engines, now: datetim
     before, after = (1079 - 90) // 100, (2159 - 1080) // 200
     assert totals["live_dropped"] == before + after
     assert totals["dead_letters"] == 2159 // 500
+
+
+def test_bridge_writes_the_columns_that_the_made_one_has(engines: Engines) -> None:
+    made = engines.run("SELECT column_name FROM information_schema.columns WHERE table_name = 'pipeline_stats'")
+
+    assert set(made["column_name"].to_pylist()) == {"time", stats.TAG, *stats.FIELDS}
+
+
+def test_nothing_is_an_error_on_a_system_without_a_reading(grafana_store: StoreProcess, now: datetime) -> None:
+    influx = Influx(grafana_store.url, TOKEN, "empty")
+    for wanted in declarations(plant.kinds()):
+        influx.declare(wanted.table, wanted.tags, wanted.fields)
+    influx.close()
+    day = TimeRange.last(RANGES["24h"], now)
+    first = {"kind": "sensor_readings", "sensor": "", "field": "temperature"}
+    unfolded = [each for dashboard in DASHBOARDS.values() for each in dashboard["panels"] if each["type"] != "row"]
+
+    with connected(grafana_store, "empty") as connection:
+        for each in unfolded:
+            sql = with_macros(with_variables(each["targets"][0]["rawSql"], first), day, interval_ms(each, day))
+            assert answer(connection, sql).num_rows <= 1, each["title"]
+        kinds = answer(connection, with_variables(VARIABLES["kind"]["query"]["query"], {}))
+
+    assert kinds["kind"].to_pylist() == ["cip cip_readings", "temperature_reading sensor_readings"]
