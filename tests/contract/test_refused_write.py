@@ -109,7 +109,6 @@ def test_v2_write_is_all_or_nothing_with_v2s_error(target: Target, table: str) -
 
     assert answer.status_code == 400
     assert (answer.json().keys(), answer.json()["code"]) == ({"code", "message"}, "invalid")
-    assert answer.json()["message"].startswith("write buffer error: ")
     assert tables(target, table) == []
 
 
@@ -125,7 +124,7 @@ def test_official_client_tells_of_each_line(target: Target, table: str) -> None:
 
 
 def test_official_client_by_v2_has_the_status(target: Target, table: str) -> None:
-    with target.client(use_v2_api=True) as client, pytest.raises(InfluxDBError, match="write buffer error") as caught:
+    with target.client(use_v2_api=True) as client, pytest.raises(InfluxDBError) as caught:
         client.write(f"{table} v=1 1\nnonsense")
 
     assert caught.value.status == 400

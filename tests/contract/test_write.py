@@ -195,7 +195,7 @@ class TestRowsOfOneKey:
         assert _without_time(target, table) == [{"s": "a", "v": 2.0, "w": 1.0, "x": "new"}]
 
     def test_another_tag_or_a_missing_one_is_another_row(self, target: Target, table: str) -> None:
-        target.write(f"{table},s=a v=1 5\n{table},s=b v=2 5\n{table} v=3 5\n{table},s=a,t=x v=4 5")
+        target.write(f"{table},s=a,t=x v=1 5\n{table},s=b,t=x v=2 5\n{table},s=a v=3 5\n{table} v=4 5")
 
         assert sorted(row["v"] for row in _without_time(target, table)) == [1, 2, 3, 4]
 
