@@ -195,6 +195,7 @@ class UpSettings(Common):
     api_key: Secret | None = None
     api_key_ws: WsSecret | None = None
     grafana_password: Secret | None = None
+    grafana_secret_key: Secret | None = None
     influx_token: Secret | None = None
     mqtt_device_password: Secret | None = None
     mqtt_password_bridge: Secret | None = None
@@ -208,6 +209,7 @@ class CompleteSettings(UpSettings):
     api_key: Secret
     api_key_ws: WsSecret
     grafana_password: Secret
+    grafana_secret_key: Secret
     influx_token: Secret
     mqtt_device_password: Secret
     mqtt_password_bridge: Secret
@@ -263,7 +265,7 @@ MODELS = (
 EVERY_SETTING = frozenset(name.upper() for model in MODELS for name in model.model_fields)
 
 SECRETS = frozenset(
-    name for name in EVERY_SETTING if name.startswith("API_KEY") or "PASSWORD" in name or "TOKEN" in name
+    name for name in EVERY_SETTING if any(word in name for word in ("API_KEY", "PASSWORD", "SECRET", "TOKEN"))
 )
 
 Model = TypeVar("Model", bound=Common)

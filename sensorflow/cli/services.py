@@ -86,7 +86,7 @@ def init(
             table.show(table.of_containers(completed), table.curl(completed))
         else:
             table.show(table.of_processes(supervisor.initialize(settings)))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"sensorflow init: {error}")
 
 

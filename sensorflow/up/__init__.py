@@ -54,8 +54,8 @@ def initialize(settings: UpSettings) -> CompleteSettings:
 def initialize_containers(settings: UpSettings, secrets: Path) -> CompleteSettings:
     """The same for containers: the broker listens to all of its network, each service has its directory of secrets."""
     completed = complete(settings)
-    prepare_broker(completed, "", containers.MQTT_PORT)
     containers.write_secrets(completed, secrets)
+    prepare_broker(completed, "", containers.MQTT_PORT)
     return completed
 
 

@@ -6,6 +6,7 @@ In compose each directory is a volume of its own, and ``NAME_FILE`` settings nam
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from sensorflow.credentials import write_private
@@ -27,14 +28,25 @@ SECRETS = {
         "api_key_ws": "api_key_ws",
     },
     "influxdb": {ADMIN_TOKEN_FILE: "influx_token"},
-    "grafana": {"influx_token": "influx_token", "admin_password": "grafana_password"},
+    "grafana": {
+        "influx_token": "influx_token",
+        "admin_password": "grafana_password",
+        "secret_key": "grafana_secret_key",
+    },
     "tools": {"influx_token": "influx_token", "mqtt_password": "mqtt_password_operator", "api_key": "api_key"},
 }
 """By service: the name of each file, and the setting that is in it."""
 
 
 def write_secrets(settings: CompleteSettings, directory: Path) -> None:
-    """Write every service's secrets, for the owner and the group alone: foreign images have users of their own."""
+    """Write every service's secrets, for the owner and the group alone: foreign images have users of their own.
+
+    Raises:
+        ValueError: InfluxDB 3 or Grafana could not use the token that was given.
+    """
+    # What does not begin so InfluxDB 3 refuses; and Grafana would take a $ in the file for a variable.
+    if not re.fullmatch(r"apiv3_[A-Za-z0-9_.-]+", settings.influx_token.get_secret_value()):
+        raise ValueError("INFLUX_TOKEN: must be apiv3_ and then letters, digits, '_', '.' or '-'")
     for service, files in SECRETS.items():
         place = directory / service
         place.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def test_secrets_are_strong_and_all_different(tmp_path: Path) -> None:
     made = complete(read(UpSettings, data_dir=tmp_path / "data"))
 
     secrets = {name: value.get_secret_value() for name, value in made if hasattr(value, "get_secret_value")}
-    assert len(set(secrets.values())) == len(secrets) == 8
+    assert len(set(secrets.values())) == len(secrets) == 9
     assert re.fullmatch(r"apiv3_[0-9a-f]{64}", secrets.pop("influx_token"))
     assert all(re.fullmatch(r"[0-9a-f]{32}", secret) for secret in secrets.values())
 

@@ -81,6 +81,19 @@ def test_placeholder_is_refused_and_nothing_is_written(tmp_path: Path, monkeypat
     assert not (tmp_path / "secrets").exists()
 
 
+@pytest.mark.parametrize("token", ["k7f3q9z1m5x8w2v4", "apiv3_k7f3q9$HOME"])
+def test_token_that_influxdb_or_grafana_cannot_use_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("INFLUX_TOKEN", token)
+
+    done = init(tmp_path / "secrets")
+
+    assert done.exit_code == 1
+    assert "INFLUX_TOKEN: must be apiv3_ and then letters" in done.output
+    assert token not in done.output
+
+
 def test_all_addresses_and_keys_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PORT", "8123")
     monkeypatch.setenv("GRAFANA_HOST", "0.0.0.0")
