@@ -138,6 +138,7 @@ def _settings(config: StoreConfig) -> dict[str, str | bool | int | float | list[
         "temp_directory": str(config.data_dir / "spill"),
         "max_temp_directory_size": "4GB",
         "integer_division": True,  # 7 / 2 is 3 in InfluxDB
+        "error_on_division_by_zero": False,  # there a float divided by zero is infinite, here it is null
         "default_null_order": "nulls_last_on_asc_first_on_desc",
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,

@@ -1,4 +1,7 @@
-"""Results as ``/api/v3/query_sql`` writes them: as in InfluxDB, times have no ``Z``, and nulls no keys."""
+"""Results as ``/api/v3/query_sql`` writes them: as in InfluxDB, times have no ``Z``, and nulls no keys.
+
+Durations are ISO 8601 (``PT90S``), and lists JSON where there is none around them.
+"""
 
 import csv
 import datetime as dt
@@ -83,6 +86,8 @@ def _text(value: Any) -> str:
             return ""
         case bool():
             return str(value).lower()
+        case list():
+            return orjson.dumps(value).decode()
         case _:
             return str(value)
 
@@ -92,6 +97,8 @@ def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
 
 
 def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_duration(column.type):
+        return [None if ns is None else _iso_duration(ns) for ns in column.cast(pa.int64()).to_pylist()]
     if not pa.types.is_timestamp(column.type):
         values: list[Any] = column.to_pylist()
         return values
@@ -105,3 +112,9 @@ def _iso(time: dt.datetime | None) -> str | None:
     return time.isoformat(
         timespec="auto" if time.microsecond % 1000 else "milliseconds" if time.microsecond else "seconds"
     )
+
+
+def _iso_duration(ns: int) -> str:
+    seconds, rest = divmod(abs(ns), 10**9)
+    decimals = f".{rest:09}".rstrip("0") if rest else ""
+    return f"{'-' if ns < 0 else ''}PT{seconds}{decimals}S"

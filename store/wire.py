@@ -20,6 +20,9 @@ MAX_BATCH_BYTES = 2 * 2**20
 MAX_ROW_BYTES = 4 * 2**20 - 64 * 1024
 
 _NS = pa.timestamp("ns")
+_DURATION = pa.duration("ns")
+_DAY_NS = 86_400 * 10**9
+_DAYS_A_MONTH = 30  # as DuckDB counts when it compares intervals
 
 
 def wire_schema(schema: pa.Schema) -> pa.Schema:
@@ -32,11 +35,24 @@ def wire_type(kind: pa.DataType) -> pa.DataType:
         return _NS
     if types.is_decimal(kind):
         return pa.int64() if kind.scale == 0 else pa.float64()  # HUGEINT, as of sum(BIGINT), comes with scale 0
-    if types.is_list(kind) or types.is_large_list(kind):
-        return pa.list_(wire_type(kind.value_type))
+    if types.is_interval(kind):
+        return _DURATION  # what the difference of two times is in InfluxDB
+    if _is_list(kind):
+        return pa.string() if _is_beyond_arrow(kind) else pa.list_(wire_type(kind.value_type))
     if types.is_integer(kind) or types.is_boolean(kind) or kind in (pa.float32(), pa.float64()):
         return kind
     return pa.string()
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_beyond_arrow(kind: pa.DataType) -> bool:
+    """Tell what Arrow cannot cast to our types, so that Python has to."""
+    if _is_list(kind):
+        return _is_beyond_arrow(kind.value_type)
+    return bool(pa.types.is_nested(kind) or pa.types.is_interval(kind))
 
 
 def wire_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -47,7 +63,7 @@ def wire_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """
     try:
         columns = [_cast(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OverflowError) as error:
         raise InvalidQueryError(f"a value does not fit the result's type: {error}") from error
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -61,9 +77,16 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
         and not pa.types.is_string_view(column.type)
     ):
         return pa.array([None if value is None else _text(value) for value in column.to_pylist()], kind)
+    if pa.types.is_interval(column.type):
+        return pa.array([None if value is None else _ns(value) for value in column.to_pylist()], pa.int64()).cast(kind)
     if pa.types.is_date32(column.type):
         return column.cast(pa.timestamp("s")).cast(kind)
     return column.cast(kind)
+
+
+def _ns(interval: pa.MonthDayNano) -> int:
+    months, days, ns = interval
+    return int((months * _DAYS_A_MONTH + days) * _DAY_NS + ns)
 
 
 def _text(value: object) -> str:

@@ -70,6 +70,12 @@ def test_every_time_is_in_nanoseconds(target: Target, expression: str) -> None:
     assert (pa.types.is_timestamp(kind), kind.unit) == (True, "ns")
 
 
+def test_difference_of_times_is_a_duration(target: Target) -> None:
+    info = planned(target, f"SELECT max(time) - min(time) AS d FROM {TABLE}")
+
+    assert info.schema.types == [pa.duration("ns")]
+
+
 def test_adbc_reads_a_large_result_in_messages_below_4_mib(target: Target) -> None:
     with target.grafana() as connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT a.time, a.t, b.t AS u FROM {TABLE} a CROSS JOIN {TABLE} b")

@@ -122,6 +122,12 @@ def test_posted_body_is_json_whatever_its_content_type_says(target: Target) -> N
     assert answer.json() == [{"n": 1}]
 
 
+def test_float_divided_by_zero_is_no_error_and_no_number(target: Target) -> None:
+    (row,) = target.rows(f"SELECT v / (v - 2.0) AS x FROM {TABLE} WHERE s = 'b'")
+
+    assert row.get("x") is None  # infinity is null in JSON
+
+
 @pytest.mark.parametrize("sql", ["SELECT 1", "SELEC 1"])
 def test_unknown_database_is_404_whatever_is_asked(target: Target, sql: str) -> None:
     answer = target.http("GET", "/api/v3/query_sql", params={"db": "nowhere", "q": sql})

@@ -54,7 +54,9 @@ def test_influxql_is_refused_clearly(client: InfluxDBClient3) -> None:
         ("SELECT DATE '2024-01-01'", pa.timestamp("ns")),
         ("SELECT now()", pa.timestamp("ns")),
         ("SELECT TIMESTAMP '2024-01-01'", pa.timestamp("ns")),
-        ("SELECT max(time) - min(time) FROM q", pa.string()),
+        ("SELECT max(time) - min(time) FROM q", pa.duration("ns")),
+        ("SELECT array_agg({'a': n}) FROM q", pa.string()),
+        ("SELECT [[interval '1 day']]", pa.string()),
         ("SELECT array_agg(s) FROM q", pa.list_(pa.string())),
         ("SELECT NULL", pa.string()),
         ("EXPLAIN SELECT 1", pa.string()),
@@ -74,6 +76,7 @@ def test_adbc_reads_every_type_as_grafana_can(adbc: Any, sql: str, kind: pa.Data
             '{"value":1.5,"time":"2025-01-02T03:04:05.678000+00:00"}',
         ),
         ("SELECT {'a': NULL, 'b': [1.25], 'c': 'é'} AS x", '{"a":null,"b":[1.25],"c":"é"}'),
+        ("SELECT [{'a': 1}, {'a': 2}] AS x", '[{"a":1},{"a":2}]'),
     ],
 )
 def test_nested_value_is_json(client: InfluxDBClient3, sql: str, text: str) -> None:
@@ -159,3 +162,29 @@ def test_http_query_error_is_clear(filled: StoreProcess, params: dict[str, str],
 
     assert answer.status_code == 400
     assert text in answer.text
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("max(time) - min(time)", "PT60S"),
+        ("min(time) - max(time) + interval '500 milliseconds'", "-PT59.5S"),
+        ("interval '1 month 1 day'", f"PT{31 * 86400}S"),
+        ("interval '0 second'", "PT0S"),
+    ],
+)
+def test_duration_is_iso_8601(filled: StoreProcess, expression: str, text: str) -> None:
+    assert filled.rows(f"SELECT {expression} AS d FROM q")[0] == {"d": text}
+
+
+def test_list_is_json_in_csv_too(filled: StoreProcess) -> None:
+    sql = "SELECT array_agg(time ORDER BY time) AS x FROM q"
+
+    answer = filled.http("GET", "/api/v3/query_sql", params={"db": "sensorflow", "q": sql, "format": "csv"})
+
+    assert answer.text == 'x\n"[""2023-11-14T22:13:20"",""2023-11-14T22:14:20""]"\n'
+
+
+def test_duration_beyond_64_bits_is_told(client: InfluxDBClient3) -> None:
+    with pytest.raises(InfluxDB3ClientQueryError, match="a value does not fit the result's type"):
+        client.query("SELECT interval '400 years'")
