@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -166,10 +167,19 @@ async def test_file_that_cannot_be_written_is_logged_once_and_stops_nothing(
 
 
 async def test_last_word_is_the_last_though_one_before_it_is_still_being_written(session: StandIn, file: Path) -> None:
-    async with beating(session, file) as heartbeat:
-        await until_async(lambda: session.published)
-    heartbeat._thread.submit(heartbeat._write, b'{"state": "running"}')
+    heartbeat = Heartbeat(cast("Any", session), session.condition, file)
+    disk = threading.Event()
 
-    await heartbeat.say("stopped")
+    def write_slowly() -> None:
+        disk.wait(5)
+        heartbeat._write(b'{"state": "running"}')
 
+    heartbeat._thread.submit(write_slowly)
+
+    saying = asyncio.create_task(heartbeat.say("stopped"))
+    await asyncio.wait([saying], timeout=0.1)
+    disk.set()
+    await saying
+
+    heartbeat._thread.shutdown()
     assert read(file)["state"] == "stopped"

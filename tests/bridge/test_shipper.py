@@ -322,6 +322,28 @@ async def test_batch_that_is_sent_again_with_new_ones_is_not_measured(spool: Spo
     assert len(took_s) == 1
 
 
+async def test_store_that_is_restarted_twice_before_it_has_all_again_counts_nothing_twice(
+    spool: Spool, store: StandIn
+) -> None:
+    took_s: list[float] = []
+    put(spool, 1)
+    async with shipping(spool, store):
+        await until_async(lambda: spool.depth().spooled == 0)
+
+    store.failures = [TransientError("away")] * 10_000
+    async with shipping(spool, store, on_stored=took_s.append) as shipper:
+        await until_async(lambda: spool.depth().spooled == 1 and shipper.is_connected)
+        store.process_id = "second"
+        await until_async(lambda: shipper._rounds == 1)
+        store.failures.clear()
+        await until_async(lambda: spool.depth().spooled == 0)
+        put(spool, 2)
+        shipper.wake()
+        await until_async(lambda: spool.depth().spooled == 0 and len(took_s) > 0)
+
+    assert len(took_s) == 1
+
+
 async def test_new_store_is_told_of_at_the_first_answer_and_when_another_process_answers(
     spool: Spool, store: StandIn
 ) -> None:
