@@ -187,12 +187,12 @@ class TestRowsOfOneKey:
         table: str,
         together: bool,  # noqa: FBT001 - pytest passes it by name
     ) -> None:
-        lines = [f"{table},s=a v=1,w=1 5", f"{table},s=a v=2 5", f'{table},s=a x="new" 5']
+        lines = [f"{table},s=a v=1,w=1 5", f"{table},s=a v=2 5", f'{table},s=a v=3,x="new" 5', f"{table},s=a w=4 5"]
 
         for body in ["\n".join(lines)] if together else lines:
             target.write(body)
 
-        assert _without_time(target, table) == [{"s": "a", "v": 2.0, "w": 1.0, "x": "new"}]
+        assert _without_time(target, table) == [{"s": "a", "v": 3.0, "w": 4.0, "x": "new"}]
 
     def test_another_tag_or_a_missing_one_is_another_row(self, target: Target, table: str) -> None:
         target.write(f"{table},s=a,t=x v=1 5\n{table},s=b,t=x v=2 5\n{table},s=a v=3 5\n{table} v=4 5")
