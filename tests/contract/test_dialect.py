@@ -6,8 +6,8 @@ import datafusion
 import pyarrow as pa
 import pytest
 
-from tests.contract.engine import assert_equal, engine
 from tests.contract.target import Target
+from tests.datafusion_engine import assert_equal, engine
 
 STATEMENTS = Path(__file__).with_name("dialect.sql").read_text(encoding="utf-8").splitlines()[1:]
 
@@ -21,7 +21,8 @@ def line(n: int) -> str:
 @pytest.fixture(scope="module")
 def judge(target: Target) -> datafusion.SessionContext:
     assert target.write("\n".join(map(line, range(200)))).status_code == 204
-    return engine(target, {"df": ["sensor", "room"]})
+    with target.client() as client:
+        return engine({"df": client.query("SELECT * FROM df")}, {"sensor", "room"})
 
 
 @pytest.mark.parametrize("sql", STATEMENTS, ids=lambda sql: sql[:70])

@@ -10,15 +10,12 @@ import pyarrow as pa
 import pytest
 
 from sensorflow.kinds import load_kinds
-from tests.contract.engine import assert_equal, engine
 from tests.contract.shipped_sql import Text, shipped
 from tests.contract.target import Target
+from tests.datafusion_engine import assert_equal, engine
 
-TABLES = {
-    "sensor_readings": ["sensor_id"],
-    "telemetry": ["sensor_id"],
-    "pipeline_stats": ["service"],
-}
+TABLES = ("sensor_readings", "telemetry", "pipeline_stats")
+TAGS = {"sensor_id", "service"}
 FILLED_IN = {"kind.table": [kind.table for kind in load_kinds().values()]}
 """What may stand where Python fills something in."""
 
@@ -56,7 +53,8 @@ def judge(target: Target) -> datafusion.SessionContext:
         totals = f"accepted={1000 - n}.0,stored={990 - n}.0,spooled={n % 5}.0,dead_letters=1.0,spool_oldest_s={n % 3}.5"
         lines.append(f"pipeline_stats,service=bridge uptime_s={9000 - 60 * n}.0,{totals} {stamp}")
     assert target.write("\n".join(lines)).status_code == 204
-    return engine(target, TABLES)
+    with target.client() as client:
+        return engine({name: client.query(f"SELECT * FROM {name}") for name in TABLES}, TAGS)
 
 
 def test_texts_are_found_where_there_are_some() -> None:
