@@ -46,14 +46,14 @@ class Declaration:
 
 
 def declarations(kinds: Kinds, columns: Iterable[Column] = ()) -> list[Declaration]:
-    """The tables of all kinds that declare fields, and the bridge's own.
+    """The tables of all kinds, and the bridge's own.
 
     A field that has another type in ``columns``, those of the readings so far, is left out: what is spooled with that
     type must still fit.
     """
     known = {(table, name): _COLUMN_TYPES[type_] for table, name, type_ in columns}
     own = Declaration(stats.TABLE, (stats.TAG,), dict.fromkeys(stats.FIELDS, "float64"))
-    return [*(_declaration(kind, known) for kind in kinds.values() if kind.value_names), own]
+    return [*(_declaration(kind, known) for kind in kinds.values()), own]
 
 
 def _declaration(kind: type[Kind], known: Mapping[tuple[str, str], str]) -> Declaration:

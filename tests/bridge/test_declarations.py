@@ -12,6 +12,7 @@ from sensorflow.errors import PermanentError, TransientError
 from sensorflow.kinds import Kind, Telemetry, Text, load_kinds
 from tests.waiting import until_async
 
+TABLES = ["sensor_readings", "telemetry", "pipeline_stats"]
 READINGS = {"temperature": "float64", "humidity": "float64", "pressure": "float64", "client_ip": "utf8"}
 
 
@@ -57,8 +58,8 @@ async def declaring(store: Any) -> AsyncIterator[Declarer]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_declared_are_the_tables_of_kinds_with_fields_and_the_bridges_own() -> None:
-    readings, own = declarations(load_kinds())
+def test_declared_are_the_tables_of_all_kinds_and_the_bridges_own() -> None:
+    readings, _, own = declarations(load_kinds())
 
     assert readings == Declaration("sensor_readings", ("sensor_id",), READINGS)
     assert (own.table, own.tags, set(own.fields.values())) == ("pipeline_stats", ("service",), {"float64"})
@@ -81,10 +82,10 @@ def test_any_field_of_telemetry_is_decided_by_its_first_reading() -> None:
     class Probe(Telemetry):
         depth: float
 
-    assert [each.table for each in declarations({"telemetry": Telemetry, "probe": Probe})] == [
-        "probe",
-        "pipeline_stats",
-    ]
+    telemetry, probe, _ = declarations({"telemetry": Telemetry, "probe": Probe})
+
+    assert telemetry == Declaration("telemetry", ("sensor_id",), {"client_ip": "utf8"})
+    assert probe.fields == {"depth": "float64", "client_ip": "utf8"}
 
 
 def test_field_that_had_another_type_is_left_to_the_readings_that_are_spooled() -> None:
@@ -102,9 +103,9 @@ async def test_tables_are_declared_each_time_that_another_store_answers() -> Non
         assert store.declared == []
 
         declarer.wake()
-        await until_async(lambda: store.declared == ["sensor_readings", "pipeline_stats"])
+        await until_async(lambda: store.declared == TABLES)
         declarer.wake()
-        await until_async(lambda: store.declared == ["sensor_readings", "pipeline_stats"] * 2)
+        await until_async(lambda: store.declared == TABLES * 2)
 
 
 async def test_store_that_is_not_ready_is_asked_again() -> None:
@@ -113,11 +114,11 @@ async def test_store_that_is_not_ready_is_asked_again() -> None:
     async with declaring(store) as declarer:
         declarer.wake()
 
-        await until_async(lambda: store.declared == ["sensor_readings", "pipeline_stats"])
+        await until_async(lambda: store.declared == TABLES)
 
 
 @pytest.mark.parametrize(
-    ("error", "asked"), [(PermanentError("refused"), 2), (TransientError("store answered 404"), 10)]
+    ("error", "asked"), [(PermanentError("refused"), 3), (TransientError("store answered 404"), 15)]
 )
 async def test_store_that_will_not_have_it_is_left_alone_after_one_line_of_log(
     error: Exception, asked: int, caplog: pytest.LogCaptureFixture
@@ -131,7 +132,7 @@ async def test_store_that_will_not_have_it_is_left_alone_after_one_line_of_log(
 
             store.errors.clear()
             declarer.wake()
-            await until_async(lambda: store.declared == ["sensor_readings", "pipeline_stats"])
+            await until_async(lambda: store.declared == TABLES)
 
     (record,) = caplog.records
     assert record.getMessage() == f"table sensor_readings appears only with its first row: {error}"

@@ -170,12 +170,17 @@ def test_nothing_is_an_error_on_a_system_without_a_reading(grafana_store: StoreP
     influx.close()
     day = TimeRange.last(RANGES["24h"], now)
     first = {"kind": "sensor_readings", "sensor": "", "field": "temperature"}
-    unfolded = [each for dashboard in DASHBOARDS.values() for each in dashboard["panels"] if each["type"] != "row"]
+    rows = [each for dashboard in DASHBOARDS.values() for each in dashboard["panels"]]
+    panels = [panel for row in rows for panel in ([row] if row["type"] != "row" else row["panels"])]
 
     with connected(grafana_store, "empty") as connection:
-        for each in unfolded:
+        for each in panels:
             sql = with_macros(with_variables(each["targets"][0]["rawSql"], first), day, interval_ms(each, day))
             assert answer(connection, sql).num_rows <= 1, each["title"]
         kinds = answer(connection, with_variables(VARIABLES["kind"]["query"]["query"], {}))
 
-    assert kinds["kind"].to_pylist() == ["cip cip_readings", "temperature_reading sensor_readings"]
+    assert kinds["kind"].to_pylist() == [
+        "cip cip_readings",
+        "telemetry telemetry",
+        "temperature_reading sensor_readings",
+    ]
