@@ -17,7 +17,7 @@ HELP = """Ask the store in SQL, and print the answer.
 
 \b
   sensorflow query "SELECT * FROM sensor_readings ORDER BY time DESC LIMIT 9"
-  sensorflow query "SELECT count(*) FROM sensor_readings" --format json
+  sensorflow query "SELECT count(*) AS n FROM sensor_readings" --format json
   sensorflow query - < report.sql > report.csv
 
 On a terminal the answer is a table, in a pipe or a file it is CSV; --format
