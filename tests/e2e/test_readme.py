@@ -20,8 +20,10 @@ from tests.waiting import until
 pytestmark = pytest.mark.e2e
 
 README = (ROOT / "README.md").read_text()
+TRANSLATION = (ROOT / "README.pt-BR.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-BESIDE = [block for block in BLOCKS if "make " not in block]
+# There is no Docker engine where tests run: tests/compose holds what those commands rely on.
+BESIDE = [block for block in BLOCKS if "make " not in block and "docker " not in block]
 
 
 @pytest.fixture
@@ -103,8 +105,20 @@ def test_readme_commands_work_as_printed(shell: Shell) -> None:
     assert len(BESIDE) == 6, "a new block wants to be run here"
 
 
-def test_readme_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
+def links(text: str) -> list[str]:
+    found = re.findall(r"\]\(([^)#]+)\)", text)
+    return [link for link in found if not link.startswith("http") and not link.startswith("README")]
 
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+
+def test_readme_links_lead_somewhere() -> None:
+    assert links(README)
+    assert [link for link in links(README) if not (ROOT / link).exists()] == []
+
+
+def test_translation_has_the_same_commands_links_and_tables() -> None:
+    def shape(text: str) -> list[str]:
+        return re.findall(r"^(#+ |\|(?=.*\|)|\d\. |\* )", text, re.MULTILINE)
+
+    assert re.findall(r"^```sh\n(.*?)^```", TRANSLATION, re.MULTILINE | re.DOTALL) == BLOCKS
+    assert links(TRANSLATION) == links(README)
+    assert shape(TRANSLATION) == shape(README)
