@@ -207,7 +207,7 @@ async def test_rows_of_an_outage_are_in_the_store_after_it_each_with_its_time(
 
 
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name"
-DECLARED = [{"table_name": "pipeline_stats"}, {"table_name": "sensor_readings"}]
+DECLARED = [{"table_name": table} for table in ("pipeline_stats", "sensor_readings", "telemetry")]
 
 
 async def test_dashboards_find_every_table_before_the_first_reading(
