@@ -1,7 +1,7 @@
 # One image for all of SensorFlow's own services; the command says which: http-api, bridge, init, replay, ...
 #
 #   docker build --target services .    what compose.yaml builds: without the embedded store, since it has InfluxDB 3
-#   docker build .                      with it: 71 MB of DuckDB more, and `store` works too
+#   docker build .                      with it: 70 MB of DuckDB more, and `store` works too
 
 FROM python:3.13.16-slim-trixie AS builder
 # binutils is in no image that is shipped, so any version will do.

@@ -33,7 +33,7 @@ def sensorflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", "--without-pip", place / "venv")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     into = [*pip, "--python", place / "venv/bin/python", "install"]
-    run(*into, "--no-compile", "--require-hashes", "-r", place / "src/requirements/runtime.txt")
+    run(*into, "--require-hashes", "-r", place / "src/requirements/runtime.txt")
     run(*pip, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-w", place, place / "src")
     run(*into, "--no-deps", "--no-index", *place.glob("*.whl"))
     cut_off = next(rest for name, rest in instructions("builder") if name == "RUN" and rest.startswith("rm -r "))
@@ -76,13 +76,23 @@ class Containers(Outside):
             INFLUX_TOKEN=self.secret("bridge", "influx_token"),
         )
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all see each other, by one quick question."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.ports[8000]}/api/v1/health")
+        except httpx.TransportError:
+            return False
+        return bool(answer.json()["status"] == "healthy")
+
     def is_healthy(self, service: str) -> bool:
+        """What its container's health check finds."""
         program, *rest = self.health_check(service)
-        found = {"sensorflow": str(self._program)}.get(program, program)
-        command = [found, *rest]
-        return (
-            subprocess.run(command, env=self.environment(service), cwd=self.directory, check=False, capture_output=True)
-        ).returncode == 0
+        command = [str(self._program) if program == "sensorflow" else program, *rest]
+        done = subprocess.run(
+            command, env=self.environment(service), cwd=self.directory, check=False, capture_output=True
+        )
+        return done.returncode == 0
 
     def tool(self, *arguments: str, service: str = "tools") -> str:
         """What ``docker compose run`` of that service prints."""
@@ -120,6 +130,7 @@ def containers(tmp_path: Path, sensorflow: Path) -> Iterator[Containers]:
     made.start_store()
     made.start("bridge")
     made.start("http_api")
+    until(lambda: made.is_ready, 30)
     yield made
     made.end_all()
 
@@ -130,7 +141,6 @@ def rows(containers: Containers, condition: str) -> list[str]:
 
 
 def test_services_come_up_with_the_files_of_init_and_carry_a_reading(containers: Containers) -> None:
-    until(lambda: all(map(containers.is_healthy, ("mosquitto", "bridge", "http_api"))))
     url = f"127.0.0.1:{containers.ports[8000]}"
     key, key_ws = (containers.secret("http_api", name) for name in ("api_key", "api_key_ws"))
 
@@ -146,8 +156,6 @@ def test_services_come_up_with_the_files_of_init_and_carry_a_reading(containers:
 
 
 def test_tools_and_simulator_find_the_services(containers: Containers) -> None:
-    until(lambda: containers.is_healthy("http_api"))
-
     sent = containers.tool(*containers.services["simulator"]["command"], "--limit=50", service="simulator")
     dead = containers.tool("dead-letters", "list")
 
@@ -157,10 +165,11 @@ def test_tools_and_simulator_find_the_services(containers: Containers) -> None:
 
 
 def test_health_says_which_service_is_gone(containers: Containers) -> None:
-    until(lambda: all(map(containers.is_healthy, ("bridge", "http_api"))))
+    while_up = {service: containers.is_healthy(service) for service in ("mosquitto", "bridge", "http_api")}
 
     codes = {service: containers.end(service) for service in ("http_api", "bridge")}
 
+    assert while_up == {"mosquitto": True, "bridge": True, "http_api": True}
     assert codes == {"http_api": 0, "bridge": 0}
     assert not containers.is_healthy("http_api")
     assert not containers.is_healthy("bridge")
