@@ -33,7 +33,8 @@ class Columns:
         """The columns that a reading would add.
 
         Raises:
-            RejectedError: ``bad_reading``: a field had another type or another spelling before, or there are too many.
+            RejectedError: ``bad_reading``: a field has a type that no column has, had another type or another spelling
+                before, or there are too many.
         """
         types = self._types.get(table, {})
         new: list[Column] = []
@@ -41,7 +42,10 @@ class Columns:
         for name, value in values.items():
             kind = type(value).__name__
             known = types.get(name)
-            if known is None:
+            if kind not in _WORDS:  # a user's validator may return anything
+                detail = f"{kind} ({value!r:.80}) cannot be stored, only {', '.join(_WORDS.values())}"
+                errors.append(FieldError(name, detail))
+            elif known is None:
                 new.append((table, name, kind))
                 if (spelling := self._spellings.get((table, name.lower()))) is not None:
                     errors.append(FieldError(name, f"is called {spelling!r} in the table; the case has to be the same"))

@@ -9,11 +9,12 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bridge import stats
 from sensorflow.backoff import backoff_s
 from sensorflow.errors import PermanentError, TransientError
+from sensorflow.kinds import types_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5  # some ten seconds: a store that answers may not be ready for more
 
-_STORE_TYPES = {"number": "float64", "boolean": "bool", "string": "utf8"}  # by JSON schema
-_COLUMN_TYPES = {"float": "float64", "bool": "bool", "str": "utf8"}  # by the spool's columns
+_STORE_TYPES = {"float": "float64", "bool": "bool", "str": "utf8"}  # by the names of the spool's columns
 
 _log = logging.getLogger("bridge")
 
@@ -51,22 +51,22 @@ def declarations(kinds: Kinds, columns: Iterable[Column] = ()) -> list[Declarati
     A field that has another type in ``columns``, those of the readings so far, is left out: what is spooled with that
     type must still fit.
     """
-    known = {(table, name): _COLUMN_TYPES[type_] for table, name, type_ in columns}
+    known = {(table, name): type_ for table, name, type_ in columns}
     own = Declaration(stats.TABLE, (stats.TAG,), dict.fromkeys(stats.FIELDS, "float64"))
     return [*(_declaration(kind, known) for kind in kinds.values()), own]
 
 
 def _declaration(kind: type[Kind], known: Mapping[tuple[str, str], str]) -> Declaration:
-    properties = kind.model_json_schema()["properties"]
-    fields = {name: _store_type(properties[name]) for name in kind.value_names}
-    usable = {name: type_ for name, type_ in fields.items() if type_ and known.get((kind.table, name), type_) == type_}
-    return Declaration(kind.table, ("sensor_id",), usable | {"client_ip": "utf8"})
+    types = {name: _type(kind, name) for name in kind.value_names}
+    usable = {name: type_ for name, type_ in types.items() if type_ and known.get((kind.table, name), type_) == type_}
+    fields = {name: _STORE_TYPES[type_] for name, type_ in usable.items()}
+    return Declaration(kind.table, ("sensor_id",), fields | {"client_ip": "utf8"})
 
 
-def _store_type(schema: dict[str, Any]) -> str | None:
+def _type(kind: type[Kind], name: str) -> str | None:
     """None where it may be one of several: then the first reading decides, as ever."""
-    types = {each.get("type") for each in schema.get("anyOf", [schema])} - {"null"}
-    return _STORE_TYPES.get(types.pop()) if len(types) == 1 else None
+    types = {each.__name__ for each in types_of(kind.model_fields[name].annotation)}
+    return types.pop() if len(types) == 1 else None
 
 
 class Declarer:

@@ -146,7 +146,7 @@ class Intake:
                 outcomes.append(self._accept(target, reading, origin, commit))
             except RejectedError as error:
                 if isinstance(reading, Kind) and len(readings) > 1:  # not the good ones beside it
-                    error.payload = reading.model_dump_json(exclude_unset=True).encode()
+                    error.payload = reading.model_dump_json(by_alias=True, exclude_unset=True).encode()
                 outcomes.append(_reject(error, topic, payload, origin, commit))
         return outcomes
 
@@ -158,8 +158,8 @@ class Intake:
             detail = f"{reading.sensor_id!r} in the payload, {target.sensor_id!r} in the topic"
             raise RejectedError("bad_topic", FieldError("sensor_id", detail))
         values = reading.values()
-        fields = fields_text(values)
         new_columns = self._columns.check(target.kind.table, values)
+        fields = fields_text(values)
         if reading.time is None:
             time_us = self._timeline.assign(target.series, fields, origin.received_us)
         else:

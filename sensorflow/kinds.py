@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +18,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_json
 
@@ -85,7 +88,7 @@ class Kind(BaseModel):
     kind: ClassVar[str]
     table: ClassVar[str]
     value_names: ClassVar[tuple[str, ...]]
-    holds_text: ClassVar[bool]
+    is_shipped: ClassVar[bool]
 
     sensor_id: SensorId | None = None
     time: int | float | str | None = Field(
@@ -101,14 +104,19 @@ class Kind(BaseModel):
         if "table" not in cls.__dict__:
             cls.table = cls.kind
         cls.value_names = tuple(name for name in cls.model_fields if name not in Kind.model_fields)
-        plain = (float, bool, float | None, bool | None)
-        cls.holds_text = cls.model_config.get("extra") == "allow" or any(
-            cls.model_fields[name].annotation not in plain for name in cls.value_names
-        )
+        cls.is_shipped = cls.__module__ == __name__
 
     def values(self) -> dict[str, float | bool | str]:
-        """The fields that were measured, in the order of their declaration; those that are None are left out."""
-        declared = {name: self.__dict__[name] for name in type(self).value_names if self.__dict__[name] is not None}
+        """The fields that were measured, in the order of their declaration; those that are None are left out.
+
+        A number that a default or a user's validator has made an int is a float here, as all numbers are stored.
+        """
+        own = self.__dict__
+        declared = {
+            name: float(value) if type(value) is int else value
+            for name in type(self).value_names
+            if (value := own[name]) is not None
+        }
         return declared | self.__pydantic_extra__ if self.__pydantic_extra__ else declared
 
 
@@ -165,7 +173,14 @@ def parse_one(kind: type[Kind], body: bytes) -> Kind:
     Raises:
         RejectedError: ``bad_json``, ``bad_reading`` or ``validator_failed``.
     """
-    return _validated(kind.model_validate_json, body)
+    reading = _validated(kind.model_validate_json, body)
+    # A validator of a user's can add to the fields that are set.
+    count = len(reading.model_fields_set) if kind.is_shipped else len(orjson.loads(body))
+    if not _are_all_names(body, count + _colons(reading.time)):
+        members = json.loads(body, object_pairs_hook=_members)
+        if isinstance(members, _Members):
+            raise members.rejected()
+    return reading
 
 
 def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
@@ -185,10 +200,14 @@ def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
     if len(elements) > MAX_READINGS:
         detail = f"an array of {len(elements)} readings, at most {MAX_READINGS}"
         raise RejectedError("bad_reading", FieldError("", detail))
+    if not _are_all_names(body, sum(len(each) + _colons(each.get("time")) for each in elements if type(each) is dict)):
+        elements = json.loads(body, object_pairs_hook=_members)
     return [_parse_element(kind, element) for element in elements]
 
 
 def _parse_element(kind: type[Kind], element: object) -> Kind | RejectedError:
+    if isinstance(element, _Members):
+        return element.rejected()
     try:
         return _validated(kind.model_validate, element)
     except RejectedError as error:
@@ -196,25 +215,72 @@ def _parse_element(kind: type[Kind], element: object) -> Kind | RejectedError:
         return error
 
 
+# A name that an object has twice has two values, and of the parsers that a payload meets each takes the one it likes.
+# Ours take the last without a word; one that tells costs more than the whole validation. So count: each member has one
+# colon, and where there are no more of them than names (and what a time has), no name can have been there twice.
+
+
+def _are_all_names(body: bytes, colons: int) -> bool:
+    """Whether a good JSON text has just these colons; with an escape in it, which can be one, nobody knows."""
+    return body.count(b":") == colons and b"\\" not in body
+
+
+def _colons(value: object) -> int:
+    return value.count(":") if isinstance(value, str) else 0
+
+
+class _Members(list[tuple[str, Any]]):
+    """An object in which a name stands twice, as it was written."""
+
+    def rejected(self) -> RejectedError:
+        names = [name for name, _ in self]
+        twice = next(name for name in names if names.count(name) > 1)
+        payload = b"{%b}" % b",".join([to_json(name) + b":" + to_json(value) for name, value in self])
+        return RejectedError("bad_json", FieldError(twice[:64], "given more than once"), payload=payload)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Members:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else _Members(pairs)
+
+
 def _validated(validate: Callable[[Any], Kind], raw: object) -> Kind:
     try:
         reading = validate(raw)
     except ValidationError as error:
         raise _rejected(error) from None
-    except Exception as error:  # a user's kind may raise anything; its message must not stop all others
-        detail = f"{type(error).__name__}: {error!s:.200}"
-        raise RejectedError("validator_failed", FieldError("", detail)) from error
-    _check_text(reading)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a user's kind may raise anything, sys.exit() too, and cost only itself
+        raise RejectedError("validator_failed", FieldError("", _told(error))) from error
+    if not reading.is_shipped:
+        _check_values(reading)
     return reading
 
 
-def _check_text(reading: Kind) -> None:
-    """Hold for every kind, a user's too, what the lines of the spool rely on."""
-    if not reading.holds_text:
-        return
+def _check_values(reading: Kind) -> None:
+    """Hold for a user's kind, whose validators may return anything, what the lines of the spool rely on."""
     for name, value in reading.values().items():
-        if isinstance(value, str) and _CONTROL.search(value):
-            raise RejectedError("bad_reading", FieldError(name, f"control character in {value!r:.80}"))
+        if isinstance(value, str):
+            if _CONTROL.search(value):
+                raise RejectedError("bad_reading", FieldError(name, f"control character in {value!r:.80}"))
+        elif not isinstance(value, int | float):
+            raise RejectedError("validator_failed", FieldError(name, f"{type(value).__name__} cannot be stored"))
+        elif not math.isfinite(value):
+            raise RejectedError("validator_failed", FieldError(name, f"{value} cannot be stored"))
+
+
+def _told(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - its __str__ is a user's, too
+        text = ""
+    return _encodable(f"{type(error).__name__}: {text:.200}")
+
+
+def _encodable(text: str) -> str:
+    """Without surrogates, which a user's message can hold, and neither JSON nor SQLite takes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _rejected(error: ValidationError) -> RejectedError:
@@ -236,7 +302,7 @@ def _rejected(error: ValidationError) -> RejectedError:
 
 
 def _sentence(messages: list[str], value: object) -> str:
-    text = " or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages))
+    text = _encodable(" or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages)))
     if isinstance(value, dict | bytes):
         return text
     return f"{text}, got {to_json(value, inf_nan_mode='constants', serialize_unknown=True).decode():.80}"
@@ -276,7 +342,7 @@ def _check_usable(kind: type[Kind], known: Kinds) -> None:
     for name in kind.value_names:
         if name in RESERVED_FIELDS or not re.fullmatch(FIELD_PATTERN, name):
             raise ValueError(f"{origin}: a field cannot be called {name!r}")
-        if wrong := [each for each in _types(kind.model_fields[name].annotation) if each not in (float, bool, str)]:
+        if wrong := [each for each in types_of(kind.model_fields[name].annotation) if each not in (float, bool, str)]:
             what = getattr(wrong[0], "__name__", wrong[0])
             raise ValueError(f"{origin}: field {name!r} is {what}: float, bool and Text can be stored")
     if not kind.value_names and not issubclass(kind, Telemetry):
@@ -285,13 +351,13 @@ def _check_usable(kind: type[Kind], known: Kinds) -> None:
         raise ValueError(f"{origin}: only Telemetry and its subclasses take any field")
 
 
-def _types(annotation: Any) -> Iterator[Any]:
-    """What a value of a field may be, but for None."""
+def types_of(annotation: Any) -> Iterator[Any]:
+    """What a value of a field may be, but for None: ``float``, ``bool`` and ``str`` in a kind that was loaded."""
     if get_origin(annotation) in (Union, UnionType):
         for each in get_args(annotation):
-            yield from _types(each)
+            yield from types_of(each)
     elif get_origin(annotation) is Annotated:
-        yield from _types(get_args(annotation)[0])
+        yield from types_of(get_args(annotation)[0])
     elif get_origin(annotation) is Literal:
         yield from map(type, get_args(annotation))
     elif annotation is not NoneType:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import pytest
+from pydantic import Field
 
 from bridge import declarations as declarations_module
 from bridge.declarations import Declaration, Declarer, declarations
@@ -76,6 +77,15 @@ def test_type_of_a_column_is_the_only_one_that_its_field_can_have() -> None:
         "phase": "utf8",
         "client_ip": "utf8",
     }
+
+
+def test_field_goes_by_the_name_of_its_column_whatever_devices_call_it() -> None:
+    class Tank(Kind):
+        level: float = Field(alias="lvl")
+
+    tank, _ = declarations({"tank": Tank})
+
+    assert tank.fields == {"level": "float64", "client_ip": "utf8"}
 
 
 def test_any_field_of_telemetry_is_decided_by_its_first_reading() -> None:

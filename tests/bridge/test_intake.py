@@ -1,8 +1,8 @@
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
@@ -32,9 +32,16 @@ class Poison(Kind):
         return x
 
 
+class Loose(Kind):
+    """A user's kind whose values are not of the types that it declares, and have another name in the payload."""
+
+    x: Annotated[float, AfterValidator(lambda x: (x,) if x == 1 else round(x))] = Field(alias="ex")
+    offset: float = 0
+
+
 @pytest.fixture
 def intake() -> Intake:
-    kinds = dict(load_kinds()) | {"poison": Poison}
+    kinds = dict(load_kinds()) | {"poison": Poison, "loose": Loose}
     return Intake(kinds, TimeWindow(), columns=Columns(), fingerprints=Fingerprints(), timeline=Timeline())
 
 
@@ -234,6 +241,37 @@ def test_nothing_is_sent_where_a_device_wants_it(intake: Intake, response_topic:
     assert len(commit.lines) == 1
 
 
+# --- a user's kinds --------------------------------------------------------------------------------------------------
+
+
+def test_numbers_that_a_kind_makes_whole_are_floats_as_all_numbers(intake: Intake) -> None:
+    topic = "sensors/s1/loose"
+
+    commit = decide(intake, delivery(b'{"ex": 2.4}', topic), delivery(b'{"ex": 3, "offset": 0.5}', topic))
+
+    assert [line.split(" ")[1] for line in commit.lines] == ["x=2.0,offset=0.0", "x=3.0,offset=0.5"]
+    assert commit.columns == [("loose", "x", "float"), ("loose", "offset", "float")]
+
+
+def test_value_of_a_type_that_no_column_has_is_a_dead_letter_and_no_end_of_the_bridge(intake: Intake) -> None:
+    payload = b'{"ex": 1}'
+
+    commit = decide(intake, delivery(payload, "sensors/s1/loose"))
+
+    (letter,) = commit.dead_letters
+    assert (letter.reason, letter.payload) == ("bad_reading", payload)
+    assert letter.detail == "x: tuple ((1.0,)) cannot be stored, only a number, true or false, text"
+
+
+def test_dead_letter_out_of_an_array_has_the_names_that_the_device_gave(intake: Intake) -> None:
+    payload = b'[{"ex": 2}, {"ex": 3, "time": "now"}]'
+
+    commit = decide(intake, delivery(payload, "sensors/s1/loose"))
+
+    (letter,) = commit.dead_letters
+    assert json.loads(letter.payload) == {"ex": 3, "time": "now"}
+
+
 # --- hostile properties ----------------------------------------------------------------------------------------------
 
 
@@ -337,7 +375,7 @@ def reasons(commit: Commit) -> list[str]:
         (b"{}", TOPIC, "bad_reading", "temperature: Field required"),
         (CLIMATE, "sensors/s1", "bad_topic", "topic: 'sensors/s1' is not sensors/<sensor_id>/<kind>"),
         (CLIMATE, "sensors/a b/telemetry", "bad_topic", "topic: 'sensors/a b/telemetry' is not"),
-        (CLIMATE, "sensors/s1/colour", "unknown_kind", "kind: 'colour', known are poison, telemetry, temperature_"),
+        (CLIMATE, "sensors/s1/colour", "unknown_kind", "kind: 'colour', known are loose, poison, telemetry, temp"),
         (b'{"sensor_id": "s2", "a": 1}', "sensors/s1/telemetry", "bad_topic", "sensor_id: 's2' in the payload, 's1'"),
         (b" " * (MAX_PAYLOAD_BYTES + 1), TOPIC, "too_large", "payload of 65537 bytes, at most 65536"),
         (b'{"x": 1}', "sensors/s1/poison", "validator_failed", "RecursionError: maximum recursion depth exceeded"),
