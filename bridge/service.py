@@ -112,8 +112,8 @@ class Bridge:
             await taking
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_TIMEOUT_S):
-                    await self._announcer.flush()
-                    await self._heartbeat.say("stopped")
+                    # Side by side: the file gets its last word though a hanging broker takes nothing.
+                    await asyncio.gather(self._announcer.flush(), self._heartbeat.say("stopped"))
             for task in (announcing, pruning, session):
                 task.cancel()
         self._spool_thread.shutdown()

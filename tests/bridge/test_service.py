@@ -1,6 +1,7 @@
 """The bridge in this process, between a session that is played and a store: what it says of itself beside its work."""
 
 import asyncio
+import json
 import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from bridge import reporter as reporter_module
+from bridge import service as service_module
 from bridge import shipper as shipper_module
 from bridge.service import STATUS_FILE_NAME, Bridge
 from bridge.spool import Spool
@@ -29,6 +31,7 @@ class Session:
 
     def __init__(self) -> None:
         self.is_connected = True
+        self.broker_hangs = False
         self.delivered = self.acknowledged = 0
         self._arrived: asyncio.Queue[list[Event]] = asyncio.Queue()
 
@@ -46,7 +49,8 @@ class Session:
         self.acknowledged += len(deliveries)
 
     async def publish(self, topic: str, payload: bytes, **options: object) -> None:
-        pass
+        if self.broker_hangs:
+            await asyncio.Event().wait()
 
 
 class StandIn:
@@ -140,6 +144,19 @@ async def running(session: Session, influx: Any, directory: Path) -> AsyncIterat
         stopping.set()
         await task
         spool.close()
+
+
+async def test_last_word_is_in_the_file_though_the_broker_hangs(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "FLUSH_TIMEOUT_S", 0.2)
+    session.broker_hangs = True
+    async with running(session, StandIn(), tmp_path):
+        for _ in range(2):  # the first is what the announcer waits with, the second what is left for the end
+            session.deliver(CLIMATE)
+            await until_async(lambda: session.acknowledged == session.delivered)
+
+    assert json.loads((tmp_path / STATUS_FILE_NAME).read_bytes())["state"] == "stopped"
 
 
 @pytest.mark.parametrize("error", [None, TransientError("away"), PermanentError("store answered 400")], ids=str)
