@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import typer
 
@@ -61,7 +61,7 @@ def bridge_complaint(status: dict[str, Any], now_us: int) -> str:
     if not status:
         return "the bridge has not started yet"
     silent_s = (now_us - parse_time(status["time"])) / 1e6
-    if status["state"] != "running" or silent_s > _SILENT_AFTER_S:
+    if status["state"] != "running" or abs(silent_s) > _SILENT_AFTER_S:  # ahead of us: the clock was set back since
         return f"the bridge is {status['state']}, its last word is {silent_s:.0f} s old"
     if status["broker"] != "connected":
         return "the bridge has no broker"
@@ -82,7 +82,8 @@ def _status(data_dir: Path) -> dict[str, Any]:
 def _http_complaint(host: str, port: int, path: str) -> str:
     url = f"http://{bracketed(reachable(host))}:{port}{path}"
     try:
-        with urlopen(url, timeout=_ANSWER_TIMEOUT_S):
+        # No proxy, which Docker's configuration puts into the environment of every container: this is our own machine.
+        with build_opener(ProxyHandler({})).open(url, timeout=_ANSWER_TIMEOUT_S):
             return ""
     except HTTPError as error:
         return f"{url} answered {error.code}: {printable(error.read(1000).decode(errors='replace'))}"

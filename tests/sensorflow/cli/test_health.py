@@ -13,6 +13,7 @@ from bridge import service as bridge
 from sensorflow.cli import app
 from sensorflow.cli.health import STATUS_FILE_NAME, bridge_complaint
 from tests.e2e.system import System
+from tests.sensorflow.cli.conftest import Api
 
 NOW_US = 1_800_000_000_000_000
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -33,6 +34,7 @@ def status(**changes: Any) -> dict[str, Any]:
         (status(), ""),
         ({}, "the bridge has not started yet"),
         (status(time="2027-01-15T07:59:44Z"), "the bridge is running, its last word is 16 s old"),
+        (status(time="2027-01-15T08:00:16Z"), "the bridge is running, its last word is -16 s old"),
         (status(state="stopped"), "the bridge is stopped, its last word is 0 s old"),
         (status(broker="disconnected"), "the bridge has no broker"),
         (status(spool={"is_full": True}), "the spool is full"),
@@ -67,6 +69,17 @@ def test_service_that_is_away_is_named_with_its_address(
     assert done.exit_code == 1
     assert f"http://127.0.0.1:{port}/api/v1/health: " in done.output
     assert "refused" in done.output
+
+
+def test_service_is_asked_directly_whatever_proxy_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int], api: Api
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("INFLUX_PORT", str(api.port))
+
+    done = health("store")
+
+    assert f"http://127.0.0.1:{api.port}/health answered 501" in done.output
 
 
 @pytest.mark.e2e
