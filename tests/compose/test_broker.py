@@ -128,7 +128,9 @@ def test_device_is_added_by_the_handbooks_commands_and_stays(
         check=True,
         capture_output=True,
     )
-    running.send_signal(getattr(signal, f"SIG{reload.split()[4]}"))
+    name, pid = reload.removeprefix("docker compose exec -T mosquitto kill -").split()
+    assert pid == "1"
+    running.send_signal(getattr(signal, f"SIG{name}"))
 
     until(lambda: not publish(outside.ports[1883], "sensor_007", password), START_S)
     outside.initialize()
@@ -139,7 +141,8 @@ def test_tls_by_the_handbooks_certificate_is_trusted_by_name_and_by_address(
     tmp_path: Path, start: Callable[[Outside], object]
 ) -> None:
     script = next(block for block in commands("TLS") if "openssl" in block)
-    script = script.replace("IP:192.168.1.10", "IP:127.0.0.1").replace("sudo chown -R 10001:10001", "ls")
+    script = script.replace("IP:192.168.1.10", "IP:127.0.0.1")
+    script = script.replace("sudo install -D -o 10001 -g 10001", "install -D")
     subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True, capture_output=True)
     outside = Outside(tmp_path, stack="tls")
     outside.initialize()
