@@ -158,6 +158,8 @@ class Intake:
             detail = f"{reading.sensor_id!r} in the payload, {target.sensor_id!r} in the topic"
             raise RejectedError("bad_topic", FieldError("sensor_id", detail))
         values = reading.values()
+        if not values:
+            raise RejectedError("bad_reading", FieldError("", "no values, at least 1"))
         new_columns = self._columns.check(target.kind.table, values)
         fields = fields_text(values)
         if reading.time is None:

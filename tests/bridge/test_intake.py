@@ -32,16 +32,26 @@ class Poison(Kind):
         return x
 
 
+class Odd(float):
+    """A float that JSON cannot have, as NumPy's are."""
+
+
 class Loose(Kind):
     """A user's kind whose values are not of the types that it declares, and have another name in the payload."""
 
-    x: Annotated[float, AfterValidator(lambda x: (x,) if x == 1 else round(x))] = Field(alias="ex")
+    x: Annotated[float, AfterValidator(lambda x: Odd(x) if x == 1 else round(x))] = Field(alias="ex")
     offset: float = 0
+
+
+class Sparse(Kind):
+    """A user's kind that may be empty."""
+
+    maybe: float | None = None
 
 
 @pytest.fixture
 def intake() -> Intake:
-    kinds = dict(load_kinds()) | {"poison": Poison, "loose": Loose}
+    kinds = dict(load_kinds()) | {"poison": Poison, "loose": Loose, "sparse": Sparse}
     return Intake(kinds, TimeWindow(), columns=Columns(), fingerprints=Fingerprints(), timeline=Timeline())
 
 
@@ -260,7 +270,16 @@ def test_value_of_a_type_that_no_column_has_is_a_dead_letter_and_no_end_of_the_b
 
     (letter,) = commit.dead_letters
     assert (letter.reason, letter.payload) == ("bad_reading", payload)
-    assert letter.detail == "x: tuple ((1.0,)) cannot be stored, only a number, true or false, text"
+    assert letter.detail == "x: Odd (1.0) cannot be stored, only a number, true or false, text"
+
+
+def test_reading_without_any_value_is_a_dead_letter_since_no_store_takes_it(intake: Intake) -> None:
+    commit = decide(intake, delivery(b'{"maybe": null}', "sensors/s1/sparse"))
+
+    assert commit.lines == []
+    assert [(letter.reason, letter.detail) for letter in commit.dead_letters] == [
+        ("bad_reading", "no values, at least 1")
+    ]
 
 
 def test_dead_letter_out_of_an_array_has_the_names_that_the_device_gave(intake: Intake) -> None:
@@ -375,7 +394,7 @@ def reasons(commit: Commit) -> list[str]:
         (b"{}", TOPIC, "bad_reading", "temperature: Field required"),
         (CLIMATE, "sensors/s1", "bad_topic", "topic: 'sensors/s1' is not sensors/<sensor_id>/<kind>"),
         (CLIMATE, "sensors/a b/telemetry", "bad_topic", "topic: 'sensors/a b/telemetry' is not"),
-        (CLIMATE, "sensors/s1/colour", "unknown_kind", "kind: 'colour', known are loose, poison, telemetry, temp"),
+        (CLIMATE, "sensors/s1/colour", "unknown_kind", "kind: 'colour', known are loose, poison, sparse, telemetry, t"),
         (b'{"sensor_id": "s2", "a": 1}', "sensors/s1/telemetry", "bad_topic", "sensor_id: 's2' in the payload, 's1'"),
         (b" " * (MAX_PAYLOAD_BYTES + 1), TOPIC, "too_large", "payload of 65537 bytes, at most 65536"),
         (b'{"x": 1}', "sensors/s1/poison", "validator_failed", "RecursionError: maximum recursion depth exceeded"),
