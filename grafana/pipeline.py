@@ -1,7 +1,8 @@
 """The dashboard *Pipeline*: what the bridge says about itself in the table ``pipeline_stats``, a row each 10 seconds.
 
 Its counters are totals. A rate is the sum of their steps over the seconds these took; where a counter is smaller than
-in the row before, it began anew, and the step is what it has counted since.
+in the row before, it began anew, and the step is what it has counted since. Only ``stored`` falls otherwise: by what a
+store that was restarted is sent again, which counts when it is there.
 """
 
 # ruff: noqa: S608 - the only names put into SQL are those of kinds, which load_kinds has checked
@@ -48,7 +49,7 @@ def counted(*counters: str) -> str:
     of_service = "OVER (PARTITION BY service ORDER BY time)"
     before = "".join(f",\n    {name}, lag({name}) {of_service} AS {name}_before" for name in counters)
     grown = "".join(
-        f",\n    CASE WHEN {name} >= {name}_before THEN {name} - {name}_before ELSE {name} END AS {name}"
+        f",\n    CASE WHEN {name} >= {name}_before THEN {name} - {name}_before ELSE {_since_anew(name)} END AS {name}"
         for name in counters
     )
     return f"""\
@@ -64,6 +65,10 @@ WITH pairs AS (
   FROM pairs
   WHERE elapsed_s > 0
 )"""
+
+
+def _since_anew(counter: str) -> str:
+    return "0.0" if counter == "stored" else counter
 
 
 def _now() -> Stat:

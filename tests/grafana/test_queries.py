@@ -149,6 +149,13 @@ def test_rates_are_right_across_a_restart(engines: Engines, now: datetime) -> No
     assert {round(rate["accepted"], 6) for rate in rates} == {2.5}
 
 
+def test_stored_readings_that_are_sent_again_are_no_counter_that_began_anew(engines: Engines, now: datetime) -> None:
+    rates = rows_of(engines, panel("sensorflow-pipeline", "Readings per second"), TimeRange.last(RANGES["1h"], now))
+
+    # 25 readings in 10 s, and at most 240 that waited before
+    assert 0 <= min(rate["stored"] for rate in rates) <= max(rate["stored"] for rate in rates) <= 26.5
+
+
 def test_counter_that_began_anew_counts_from_zero(engines: Engines, now: datetime) -> None:
     (totals,) = rows_of(engines, panel("sensorflow-pipeline", "In this time range"), TimeRange.last(RANGES["24h"], now))
 
