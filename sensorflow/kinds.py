@@ -251,7 +251,7 @@ def _validated(validate: Callable[[Any], Kind], raw: object) -> Kind:
         raise _rejected(error) from None
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - a user's kind may raise anything, sys.exit() too, and cost only itself
+    except BaseException as error:  # a user's kind may raise anything, sys.exit() too; it must not stop all others
         raise RejectedError("validator_failed", FieldError("", _told(error))) from error
     if not reading.is_shipped:
         _check_values(reading)
@@ -259,15 +259,16 @@ def _validated(validate: Callable[[Any], Kind], raw: object) -> Kind:
 
 
 def _check_values(reading: Kind) -> None:
-    """Hold for a user's kind, whose validators may return anything, what the lines of the spool rely on."""
+    """Hold for a user's kind, whose validators may return anything, what the lines of the spool rely on.
+
+    Values of other types are the bridge's to refuse, which knows the columns.
+    """
     for name, value in reading.values().items():
         if isinstance(value, str):
             if _CONTROL.search(value):
                 raise RejectedError("bad_reading", FieldError(name, f"control character in {value!r:.80}"))
-        elif not isinstance(value, int | float):
-            raise RejectedError("validator_failed", FieldError(name, f"{type(value).__name__} cannot be stored"))
-        elif not math.isfinite(value):
-            raise RejectedError("validator_failed", FieldError(name, f"{value} cannot be stored"))
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise RejectedError("bad_reading", FieldError(name, f"{value} is not a finite number"))
 
 
 def _told(error: BaseException) -> str:
@@ -284,7 +285,10 @@ def _encodable(text: str) -> str:
 
 
 def _rejected(error: ValidationError) -> RejectedError:
-    details = error.errors(include_url=False, include_context=False)
+    try:
+        details = error.errors(include_url=False, include_context=False)
+    except Exception as untold:  # noqa: BLE001 - a user's message may hold anything, and pydantic cannot tell all of it
+        return RejectedError("validator_failed", FieldError("", _told(untold)))
     if details[0]["type"] == "json_invalid":
         if not details[0]["input"]:
             return RejectedError("bad_json", FieldError("", "the payload is empty"))
@@ -302,7 +306,7 @@ def _rejected(error: ValidationError) -> RejectedError:
 
 
 def _sentence(messages: list[str], value: object) -> str:
-    text = _encodable(" or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages)))
+    text = " or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages))
     if isinstance(value, dict | bytes):
         return text
     return f"{text}, got {to_json(value, inf_nan_mode='constants', serialize_unknown=True).decode():.80}"

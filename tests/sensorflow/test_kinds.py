@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from sensorflow.errors import RejectedError
 from sensorflow.kinds import (
@@ -174,6 +174,80 @@ def test_what_is_no_object_is_a_bad_reading(body: bytes) -> None:
     assert "object" in str(error)
 
 
+# --- names that stand twice ------------------------------------------------------------------------------------------
+
+TWICE = [
+    (TemperatureReading, b'{"temperature": 1, "humidity": 2, "pressure": 3, "temperature": 1}', "temperature"),
+    (
+        TemperatureReading,
+        b'{"temperature": 1, "humidity": 2, "pressure": 3, "sensor_id": "a", "sensor_id": "b"}',
+        "sensor_id",
+    ),
+    (Telemetry, b'{"a": 1, "b": 2, "a": 1}', "a"),
+    (Telemetry, b'{"a": 1, "\\u0061": 2}', "a"),
+    (Telemetry, b'{"time": 1, "a": "x:y", "time": "z:"}', "time"),
+    (Telemetry, b'{"a": "x:y", "a": "x"}', "a"),
+]
+
+
+@pytest.mark.parametrize(("kind", "body", "name"), TWICE, ids=range(len(TWICE)))
+def test_name_that_stands_twice_is_bad_json_and_named(kind: type[Kind], body: bytes, name: str) -> None:
+    error = rejected(kind, body)
+
+    assert error.reason == "bad_json"
+    assert str(error) == f"{name}: given more than once"
+
+
+def test_name_that_stands_twice_beside_an_escaped_colon_in_a_time_is_found() -> None:
+    now = b"2026-11-02T10\\u003a11\\u003a12Z"
+
+    error = rejected(Telemetry, b'{"a": 1, "a": 1, "a": 1, "time": "%b"}' % now)
+
+    assert str(error) == "a: given more than once"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": "x:y", "b": ":::"}',
+        b'{"a": "\\"a\\": 1, \\"a\\": 2"}',
+        b'{"time": "2026-11-02T10:11:12+01:00", "a": 1}',
+        b'{"time": "2026-11-02T10\\u003a11:12Z", "a": ":"}',
+    ],
+)
+def test_colon_in_a_text_is_no_second_name(body: bytes) -> None:
+    assert parse_one(Telemetry, body).values()
+    assert isinstance(parse_many(Telemetry, b"[%b,%b]" % (body, body))[1], Telemetry)
+
+
+def test_element_with_a_name_twice_costs_nothing_but_itself_and_keeps_what_was_written() -> None:
+    first, second, third = parse_many(Telemetry, b'[{"a": 1}, {"a": 1, "b": [{}], "a": 2}, {"a": "x:y"}]')
+
+    assert isinstance(first, Telemetry)
+    assert isinstance(second, RejectedError)
+    assert (second.reason, second.payload) == ("bad_json", b'{"a":1,"b":[{}],"a":2}')
+    assert isinstance(third, Telemetry)
+    assert third.values() == {"a": "x:y"}
+
+
+class Doubling(Kind):
+    """As a user writes one that adds a field before validation."""
+
+    x: float
+    double: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _double(cls, members: dict[str, Any]) -> dict[str, Any]:
+        return members | {"double": 2 * members["x"]}
+
+
+def test_name_that_stands_twice_is_found_in_a_kind_that_adds_fields_of_its_own() -> None:
+    assert parse_one(Doubling, b'{"x": 1}').values() == {"x": 1.0, "double": 2.0}
+
+    assert str(rejected(Doubling, b'{"x": 1, "x": 1}')) == "x: given more than once"
+
+
 # --- telemetry -------------------------------------------------------------------------------------------------------
 
 
@@ -314,6 +388,62 @@ def test_users_validator_that_breaks_costs_its_reading_alone() -> None:
     assert isinstance(first, RejectedError)
     assert first.payload == b'{"x":2}'
     assert isinstance(second, Brittle)
+
+
+class Silent(Exception):  # noqa: N818 - as a user may name it
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("raised", "detail"),
+    [
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (MemoryError(), "MemoryError: "),
+        (SystemExit(3), "SystemExit: 3"),
+        (OSError("\ud800"), "OSError: \\ud800"),
+        (Silent(), "Silent: "),
+    ],
+)
+def test_whatever_a_users_validator_raises_costs_its_reading_alone(raised: BaseException, detail: str) -> None:
+    class Raising(Kind):
+        x: float
+
+        @field_validator("x")
+        @classmethod
+        def _raises(cls, _: float) -> float:
+            raise raised
+
+    error = rejected(Raising, b'{"x": 1}')
+
+    assert (error.reason, str(error)) == ("validator_failed", detail)
+
+
+def test_users_message_that_is_no_unicode_costs_its_reading_alone() -> None:
+    class Rude(Kind):
+        x: float
+
+        @field_validator("x")
+        @classmethod
+        def _refuses(cls, _: float) -> float:
+            raise ValueError("\ud800")
+
+    error = rejected(Rude, b'{"x": 1}')
+
+    assert error.reason == "validator_failed"
+    assert str(error).encode()
+
+
+def test_number_that_a_users_validator_makes_infinite_is_rejected() -> None:
+    class Endless(Kind):
+        x: float
+
+        @field_validator("x")
+        @classmethod
+        def _explodes(cls, x: float) -> float:
+            return x * float("inf")
+
+    assert str(rejected(Endless, b'{"x": 1}')) == "x: inf is not a finite number"
 
 
 def test_kind_and_table_are_named_after_the_class_unless_it_says_so() -> None:
