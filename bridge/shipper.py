@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
@@ -87,6 +88,7 @@ class Shipper:
         self._last_unshipped = 0  # up to this id a chunk may have been in a store before
         self._rounds = 0  # how often shipping started anew
         self._store: Ping | None = None
+        self._has_met_store = asyncio.Event()
         self.is_connected = False
 
     def wake(self) -> None:
@@ -95,9 +97,9 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship, for ever. Cancel it to stop: what was on its way stays in the spool and is sent again."""
-        await self._unship()  # nobody watched the store while we were not there
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_store(), name="watch store")
+            await self._has_met_store.wait()  # what it has and what it may lack is known from then on
             while True:
                 await self._slots.acquire()
                 chunk = await self._next_chunk()
@@ -117,23 +119,28 @@ class Shipper:
             await asyncio.sleep(LINGER_S)
 
     async def _ship(self, chunk: Chunk) -> None:
-        attempt = 0
-        while True:
+        """Try until it is shipped, or the store that it was meant for is gone: it is then taken anew."""
+        this_round, attempt = self._rounds, 0
+        while this_round == self._rounds:
             try:
                 refused = await self._in_store(write_all, self._influx, chunk.lines)
-                now_us = time.time_ns() // 1000
-                rejected = {line: self._dead_letter(line, reason) for line, reason in refused}
-                await self._in_spool(self._spool.mark_shipped, chunk, now_us, rejected)
+                if this_round == self._rounds:
+                    await self._shipped(chunk, refused)
                 break
             except TransientError as error:
                 self._store_is(connected=False, why=str(error))
                 await asyncio.sleep(backoff_s(attempt))
                 attempt += 1
+        self._slots.release()
+
+    async def _shipped(self, chunk: Chunk, refused: list[tuple[bytes, str]]) -> None:
+        now_us = time.time_ns() // 1000
+        rejected = {line: self._dead_letter(line, reason) for line, reason in refused}
+        await self._in_spool(self._spool.mark_shipped, chunk, now_us, rejected)
         if chunk.first > self._last_unshipped:
             self._on_stored(max(0, now_us - chunk.created_us) / 1e6)
         for line, letter in rejected.items():
             self._on_rejected(line.decode(), letter)
-        self._slots.release()
 
     async def _watch_store(self) -> None:
         attempt = 0
@@ -151,23 +158,27 @@ class Shipper:
                 )
                 if not is_same:
                     self._on_new_store()
-                if not is_same and known is not None:
-                    await self._ship_again()
+                    await self._ship_again(_number(ping))
+                    self._has_met_store.set()
                 self._store_is(connected=True)
             await asyncio.sleep(backoff_s(attempt, most_s=PING_INTERVAL_S) if attempt else PING_INTERVAL_S)
 
-    async def _ship_again(self) -> None:
-        readings = await self._unship()
-        _log.warning("the store was restarted: sending it the last %d readings again", readings)
+    async def _ship_again(self, store: int) -> None:
+        """Send this store what it may lack; nothing, if it is known to be the one that has it."""
+        if store != 0 and store == await self._in_spool(self._spool.store):
+            return
+        readings = await self._unship(store)
+        if readings:
+            _log.warning("the store was restarted: sending it the last %d readings again", readings)
         self._last_taken = 0
         self._rounds += 1
         self.wake()
 
-    async def _unship(self) -> int:
+    async def _unship(self, store: int) -> int:
         attempt = 0
         while True:
             try:
-                readings, last = await self._in_spool(self._spool.unship, self._window_us)
+                readings, last = await self._in_spool(self._spool.unship, self._window_us, store)
                 self._last_unshipped = max(self._last_unshipped, last)
                 return int(readings)
             except SpoolFullError as error:  # the disk is full, or another program has the lock
@@ -194,6 +205,13 @@ class Shipper:
         topic = topics.reading(sensor_id, self._kind_by_table.get(table, table))
         payload = orjson.dumps(parse_fields(fields) | {"time": time_us})
         return DeadLetter(time_us, "store_rejected", reason, topic, payload, client_ip)
+
+
+def _number(store: Ping) -> int:
+    """The same for the same process of a store; 0 where it does not say which it is."""
+    if not store.process_id:
+        return 0
+    return int.from_bytes(blake2b(store.process_id.encode(), digest_size=7).digest(), "big")  # fits SQLite's integers
 
 
 def write_all(influx: Writer, lines: list[bytes]) -> list[tuple[bytes, str]]:

@@ -168,13 +168,21 @@ class Spool:
                 sign=1,
             )
 
-    def unship(self, window_us: int) -> tuple[int, int]:
+    def store(self) -> int:
+        """The store that has what is shipped, as ``unship`` was told; 0 while there was none."""
+        return self._meta("store")
+
+    def unship(self, window_us: int, store: int = 0) -> tuple[int, int]:
         """Have shipped again what was shipped within the window before the last: the store may have lost it.
+
+        ``store`` is a number for the one that it will be shipped to, 0 where stores cannot be told apart.
 
         Returns:
             How many readings, and the id of their last batch (0 without any).
         """
-        with self._transaction():
+        with self._transaction() as db:
+            # In this transaction: noted any earlier, a kill between the two would leave the store without them.
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('store', ?)", (store,))
             return self._count_shipped(
                 "UPDATE batch SET shipped_us = NULL WHERE shipped_us >= (SELECT max(shipped_us) FROM batch) - ?"
                 " RETURNING id, readings",

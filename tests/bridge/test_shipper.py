@@ -212,20 +212,43 @@ async def test_store_without_process_ids_gets_it_again_when_it_was_away(spool: S
         await until_async(lambda: stored(store) == [1])
 
 
-async def test_replay_window_is_sent_again_at_the_start_too(spool: Spool, store: StandIn) -> None:
+async def test_store_that_was_restarted_while_we_were_away_gets_it_again(spool: Spool, store: StandIn) -> None:
     put(spool, 1)
     async with shipping(spool, store):
         await until_async(lambda: spool.depth().spooled == 0)
     store.rows.clear()
+    store.process_id = "second"
 
     async with shipping(spool, store):
         await until_async(lambda: stored(store) == [1] and spool.depth().spooled == 0)
 
 
+async def test_store_that_is_the_same_at_the_next_start_gets_nothing_again(spool: Spool, store: StandIn) -> None:
+    put(spool, 1)
+    async with shipping(spool, store):
+        await until_async(lambda: spool.depth().spooled == 0)
+
+    async with shipping(spool, store):
+        put(spool, 2)
+        await until_async(lambda: spool.depth().spooled == 0)
+
+    assert stored(store) == [1, 2]
+
+
+async def test_store_without_process_ids_gets_it_again_at_every_start(spool: Spool, store: StandIn) -> None:
+    store.process_id = None
+    put(spool, 1)
+    for _ in range(2):
+        store.rows.clear()
+        async with shipping(spool, store):
+            await until_async(lambda: stored(store) == [1] and spool.depth().spooled == 0)
+
+
 async def test_rejected_lines_are_not_sent_again_after_a_restart(spool: Spool, store: StandIn) -> None:
     store.rejects = lambda line: line.endswith(b" 2")
     put(spool, 1, 2)
-    for _ in range(2):
+    for process_id in ("first", "second"):
+        store.process_id = process_id
         store.rows.clear()
         async with shipping(spool, store):
             await until_async(lambda: stored(store) == [1] and spool.depth().spooled == 0)
@@ -311,6 +334,7 @@ async def test_batch_that_is_sent_again_with_new_ones_is_not_measured(spool: Spo
     async with shipping(spool, store):
         await until_async(lambda: spool.depth().spooled == 0)
     put(spool, 2)
+    store.process_id = "second"
 
     async with shipping(spool, store, on_stored=took_s.append) as shipper:
         await until_async(lambda: spool.depth().spooled == 0)
@@ -331,10 +355,11 @@ async def test_store_that_is_restarted_twice_before_it_has_all_again_counts_noth
         await until_async(lambda: spool.depth().spooled == 0)
 
     store.failures = [TransientError("away")] * 10_000
+    store.process_id = "second"
     async with shipping(spool, store, on_stored=took_s.append) as shipper:
         await until_async(lambda: spool.depth().spooled == 1 and shipper.is_connected)
-        store.process_id = "second"
-        await until_async(lambda: shipper._rounds == 1)
+        store.process_id = "third"
+        await until_async(lambda: shipper._rounds == 2)
         store.failures.clear()
         await until_async(lambda: spool.depth().spooled == 0)
         put(spool, 2)
