@@ -151,7 +151,7 @@ def store_forgets(directory: Path) -> Outcome:
         accepted=len(accepted),
         lost=verdict.lost,
         duplicated=verdict.duplicated,
-        measured=f"{had - len(early.accepted):,} rows that it had acknowledged were gone, and sent again",
+        measured=f"{had - len(early.accepted):,} rows that it had acknowledged were gone",
         holds=verdict.is_clean and had > len(early.accepted),
     )
 
