@@ -126,7 +126,7 @@ def split_line(text: str) -> tuple[str, str, int, str | None]:
     series_text, _, rest = text.partition(" ")
     fields, _, time_us = rest.rpartition(" ")
     # Only line() adds this: in a quoted string, the quote before an address would be escaped or be the closing one.
-    if found := _CLIENT_IP.fullmatch(fields):
+    if ",client_ip=" in fields and (found := _CLIENT_IP.fullmatch(fields)):
         return series_text, found[1], int(time_us), found[2]
     return series_text, fields, int(time_us), None
 

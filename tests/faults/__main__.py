@@ -21,7 +21,7 @@ from tests.faults import machine, table
 from tests.faults.table import Row
 from tests.faults.trial import TRIALS, Trial
 
-DEADLINE_S = 150.0
+DEADLINE_S = 200.0
 LONG_DEADLINE_S = 3600.0
 CLEAN_UP_S = 20.0  # what a trial that was cut off has for ending its processes, before it is cut off again
 REASON_CHARACTERS = 500

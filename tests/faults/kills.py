@@ -1,0 +1,94 @@
+"""Processes that end at the worst moment: R1."""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tests.e2e.system import System
+from tests.faults.device import Device
+from tests.faults.findings import counters, look, settle
+from tests.faults.judge import judge
+from tests.faults.oracle import Oracle
+from tests.faults.reading import Reading, Sensors
+from tests.faults.trial import Outcome, trial
+from tests.waiting import until
+
+SENSORS = 10
+SEED = 1
+
+
+@contextmanager
+def running(directory: Path, *names: str, bridge: Path | None = None, **settings: object) -> Iterator[System]:
+    """These parts of a system, started and connected; ``bridge`` is a script to run in the place of ours."""
+    system = System(directory, **settings)
+    if bridge is not None:
+        ours = system._services["bridge"]
+        system._services["bridge"] = replace(ours, command=[sys.executable, str(bridge)])
+    try:
+        system.start(*names)
+        until_bridge_hears(system)
+        yield system
+    finally:
+        system.stop_all()
+
+
+def until_bridge_hears(system: System) -> None:
+    """Wait until the bridge that runs now has its subscription; before, Mosquitto answers 0x10."""
+    file = system.settings.data_dir / "bridge-status.json"
+
+    def is_connected() -> bool:
+        status = json.loads(file.read_text()) if file.exists() else {}
+        return (status.get("state"), status.get("broker")) == ("running", "connected")
+
+    until(is_connected)
+
+
+def mixed(count: int) -> Iterator[list[Reading]]:
+    """Batches for ever: half of each constant and without time, a quarter numbered, a quarter with a time too."""
+    constant = Sensors("constant", SENSORS, is_constant=True)
+    numbered = Sensors("numbered", SENSORS)
+    timed = Sensors("timed", SENSORS, first_us=time.time_ns() // 1000 - 3_600_000_000)
+    while True:
+        equal, other, third = constant.make(count // 2), numbered.make(count // 4), timed.make(count // 4)
+        yield [each for four in zip(equal[::2], equal[1::2], other, third, strict=True) for each in four]
+
+
+@trial("R1", must_hold="0 lost, 0 duplicate rows, order kept, <= 30 s")
+def bridge_is_killed(directory: Path) -> Outcome:
+    return kill_bridge(directory, kills=50, messages=200_000, most_s=30)
+
+
+def kill_bridge(directory: Path, *, kills: int, messages: int, most_s: float, bridge: Path | None = None) -> Outcome:
+    """Kill the bridge again and again while it takes what a device sends; each time it has taken something new."""
+    chance = random.Random(SEED)  # noqa: S311 - to be repeated by its seed
+    readings: list[Reading] = []
+    with running(directory, "mosquitto", "store", "bridge", bridge=bridge) as system:
+        device = Device(system.settings.mqtt_port, "device", system.settings.mqtt_device_password.get_secret_value())
+        began = time.monotonic()
+        with Oracle(device) as oracle:
+            for batch in (next(batches) for batches in [mixed(messages // kills)] for _ in range(kills)):
+                oracle.offer(device, batch)
+                some = len(readings) + chance.randint(1, len(batch))
+                readings += batch
+                until(lambda: counters(system).get("readings", 0) >= some)  # noqa: B023 - used at once
+                system.kill("bridge")
+                system.start("bridge")
+            oracle.wait()
+            settle(system, messages=messages)
+        took_s = time.monotonic() - began
+        findings = look(system)
+    found = judge(readings, findings.rows + findings.buried)
+    return Outcome(
+        injected=f"{kills} x kill -9 of the bridge",
+        offered=found.offered,
+        accepted=found.accepted,
+        lost=found.lost,
+        duplicated=found.duplicated,
+        measured=f"{took_s:.0f} s, {found.words()}",
+        holds=found.holds and findings.is_conserved and not findings.buried and took_s <= most_s,
+    )
