@@ -7,6 +7,7 @@ first that was ever accepted; a batch's id is the number of its last reading. Bl
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from bridge.columns import Column
     from bridge.intake import Commit, DeadLetter
 
-VERSION = 1
 FILE_NAME = "spool.db"
 MAX_CHUNK_READINGS = 10_000
 MAX_CHUNK_BYTES = 4 * 2**20
+# Of the disk, which commits leave free. Marking a chunk as shipped writes it once more: on a disk without any room the
+# store could have everything and the spool would stay full.
+RESERVE_BYTES = 16 * 2**20
 _PAGE_BYTES = 4096
 
-_SCHEMA = """
-BEGIN;
+# Step n makes version n + 1 of version n. Steps are added and never changed: spools that they have made are out there.
+STEPS = [
+    """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE batch (id INTEGER PRIMARY KEY, readings INTEGER NOT NULL, created_us INTEGER NOT NULL,
                     shipped_us INTEGER, lines BLOB NOT NULL);
@@ -39,9 +43,8 @@ CREATE TABLE field (tbl TEXT, name TEXT, type TEXT NOT NULL, PRIMARY KEY (tbl, n
 CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT NULL, reason TEXT NOT NULL,
                           detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, client_ip TEXT);
-PRAGMA user_version = 1;
-COMMIT;
-"""
+""",
+]
 
 
 class SpoolFullError(TransientError):
@@ -81,9 +84,10 @@ class Spool:
     """The spool of one bridge; a second process that opens it for writing is refused.
 
     Args:
-        max_bytes: When the spool holds this much (one commit may go beyond), or the disk is full, a commit raises
-            ``SpoolFullError`` until shipped batches have made room. Only commits are held up: what is spooled can
-            always be marked as shipped. Nothing that is not shipped is ever dropped to make room.
+        max_bytes: When the spool holds this much, or the disk is full up to ``RESERVE_BYTES`` (one commit may go
+            beyond either), a commit raises ``SpoolFullError`` until shipped batches have made room. Only commits are
+            held up: what is spooled can always be marked as shipped. Nothing that is not shipped is ever dropped to
+            make room.
 
     Raises:
         SystemExit: Another bridge has it, or it was written by a newer version.
@@ -91,7 +95,7 @@ class Spool:
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._max_bytes = max_bytes
+        self._directory, self._max_bytes = directory, max_bytes
         self._lock = _lock(directory)
         self._db = sqlite3.connect(directory / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
         try:
@@ -114,8 +118,11 @@ class Spool:
             SpoolFullError: Nothing was written.
         """
         # Not PRAGMA max_page_count: at that limit not even the batches could be marked that make room.
-        if (size := self._size_bytes()) >= self._max_bytes:
-            raise SpoolFullError(f"the spool holds {size:,} of {self._max_bytes:,} bytes")
+        used, free = self._bytes()
+        if used >= self._max_bytes:
+            raise SpoolFullError(f"the spool holds {used:,} of {self._max_bytes:,} bytes")
+        if free < RESERVE_BYTES:
+            raise SpoolFullError(f"{free:,} bytes are left on the spool's disk, at least {RESERVE_BYTES:,} have to be")
         with self._transaction() as db:
             if commit.starts_session:
                 db.execute("DELETE FROM fingerprint")
@@ -241,19 +248,23 @@ class Spool:
             dead_letters=refused + rejected,
             duplicates=self._meta("duplicates"),
             oldest_us=oldest[0] if oldest else None,
-            size_bytes=self._size_bytes(),
+            size_bytes=self._bytes()[0],
         )
 
-    def _size_bytes(self) -> int:
+    def _bytes(self) -> tuple[int, int]:
+        """What the spool holds, and what there is room for: in the file, which never shrinks, and on the disk."""
         free, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
-        return int(pages - free) * _PAGE_BYTES
+        disk = os.statvfs(self._directory)
+        return int(pages - free) * _PAGE_BYTES, int(free) * _PAGE_BYTES + disk.f_bavail * disk.f_frsize
 
     def _prepare_schema(self, directory: Path) -> None:
+        """Bring what an earlier release has written up to date, as a whole or not at all."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(_SCHEMA)
-        elif version != VERSION:
-            raise SystemExit(f"spool in {directory} has version {version}, this bridge knows {VERSION}: update it")
+        if version > len(STEPS):
+            raise SystemExit(f"spool in {directory} has version {version}, this bridge knows {len(STEPS)}: update it")
+        if version < len(STEPS):
+            steps = "".join(STEPS[version:])
+            self._db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {len(STEPS)}; COMMIT;")
 
     def _bury(self, dead_letters: Iterable[DeadLetter]) -> None:
         self._db.executemany(
