@@ -8,7 +8,7 @@ from typing import Self
 class Proxy:
     """Forwards connections to ``target_port`` of this machine, until told otherwise.
 
-    ``sent`` holds what the clients sent, a string of bytes for each connection.
+    ``sent`` holds what the clients sent, ``received`` what the server answered: a string of bytes for each connection.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -17,6 +17,7 @@ class Proxy:
         self._flows.set()
         self._writers: list[asyncio.StreamWriter] = []
         self.sent: list[bytearray] = []
+        self.received: list[bytearray] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -53,9 +54,10 @@ class Proxy:
             return
         self._writers += [writer, onward_writer]
         self.sent.append(bytearray())
+        self.received.append(bytearray())
         await asyncio.gather(
             self._pump(reader, onward_writer, self.sent[-1]),
-            self._pump(onward_reader, writer, bytearray()),
+            self._pump(onward_reader, writer, self.received[-1]),
         )
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: bytearray) -> None:
