@@ -1,7 +1,9 @@
 """What a redelivery is: the broker sends it again with DUP set, under the packet id that it had (MQTT 5, 4.4).
 
 Exact, and not a guess by content, because packet ids are handed out in sequence: an id comes back for another message
-only after all 65,535, and by then its fingerprint has left the window.
+only after all 65,535, and by then its fingerprint has left the window. Where the broker has lost the session, or was
+killed and has fallen back to an earlier one, ids come back sooner; but then for messages that came by another
+subscription, whose identifier the broker keeps with the message (MQTT 5, 3.8.2.1.2) and which is in the fingerprint.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # Longer than what can be in flight, which Mosquitto 2.0.11 lets grow far beyond the receive maximum, and short enough
 # that it ends before the packet ids start again at 1.
@@ -19,9 +21,13 @@ _DIGEST_BYTES = 12
 _ENTRY_BYTES = 2 + _DIGEST_BYTES
 
 
-def entry(packet_id: int, topic: str, payload: bytes) -> bytes:
-    """One delivery in 14 bytes: ``| packet id (2, big-endian) | blake2b of topic NUL payload (12) |``."""
-    digest = blake2b(b"%b\0%b" % (topic.encode(), payload), digest_size=_DIGEST_BYTES).digest()
+def entry(packet_id: int, topic: str, payload: bytes, subscription_ids: Sequence[int] = ()) -> bytes:
+    """One delivery in 14 bytes: ``| packet id (2, big-endian) | blake2b of topic NUL payload (12) |``.
+
+    The digest is salted with the identifier of the subscription; there is one at most, as we have one subscription.
+    """
+    salt = subscription_ids[0].to_bytes(4, "big") if subscription_ids else b""
+    digest = blake2b(b"%b\0%b" % (topic.encode(), payload), digest_size=_DIGEST_BYTES, salt=salt).digest()
     return packet_id.to_bytes(2, "big") + digest
 
 

@@ -118,7 +118,7 @@ class Intake:
         packet = delivery.packet
         topic, payload = packet.topic, packet.payload
         if packet_id := packet.packet_id:
-            entry = fp.entry(packet_id, topic, payload)
+            entry = fp.entry(packet_id, topic, payload, packet.subscription_ids)
             is_redelivery = packet.duplicate and entry in self._fingerprints
             self._fingerprints.add(entry)
             commit.fingerprints.append(entry)

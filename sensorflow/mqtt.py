@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -28,6 +29,7 @@ CONNECT_TIMEOUT_S = 5.0
 MAX_PENDING_EVENTS = 10_000
 MAX_PENDING_BYTES = 16 * 2**20
 NO_MATCHING_SUBSCRIBERS = 0x10
+_MAX_SUBSCRIPTION_ID = 268_435_455
 
 _PINGREQ = mqtt5.PingReqPacket().write()
 _log = logging.getLogger("mqtt")
@@ -275,7 +277,7 @@ class Session:
                 mqtt5.TopicFilter(each, max_qos=QoS.AT_LEAST_ONCE, retain_handling=self._retain_handling)
                 for each in self._subscriptions
             ]
-            connection.send(mqtt5.SubscribePacket(1, filters).write())
+            connection.send(mqtt5.SubscribePacket(1, filters, subscription_id=connection.new_subscription_id()).write())
             for topic, code in zip(self._subscriptions, map(int, await connection.subscribed), strict=True):
                 if code >= 0x80:
                     raise PermanentError(f"broker refused the subscription to {topic!r}: reason code 0x{code:02x}")
@@ -318,6 +320,7 @@ class _Connection(asyncio.Protocol):
         self._in_flight: dict[int, asyncio.Future[int]] = {}
         self._slots = asyncio.Semaphore(0)
         self._packet_id = 0
+        self._has_subscription_ids = False
 
     @property
     def silent_s(self) -> float:
@@ -369,6 +372,14 @@ class _Connection(asyncio.Protocol):
         self._disconnect_reason = self._disconnect_reason or reason
         if self._transport is not None:
             self._transport.abort()
+
+    def new_subscription_id(self) -> int | None:
+        """Another one for each connection: it stays with each message that comes by it (MQTT 5, 3.8.2.1.2).
+
+        At random, because what is counted would have to be on a disk before the broker hears of it. None where the
+        broker knows no such thing.
+        """
+        return secrets.randbelow(_MAX_SUBSCRIPTION_ID) + 1 if self._has_subscription_ids else None
 
     async def close(self) -> None:
         """Say DISCONNECT and wait until it is on its way, at most a second."""
@@ -437,6 +448,7 @@ class _Connection(asyncio.Protocol):
             self.let_in.set_exception(PermanentError(f"broker refused the connection: {packet.reason_code!r}"))
             return
         self._slots = asyncio.Semaphore(packet.receive_max)
+        self._has_subscription_ids = packet.subscription_id_available
         self._session._arrive(Connected(packet.session_present), 0)  # noqa: SLF001 - one noun in two classes
         self.let_in.set_result(packet.session_present)
 

@@ -10,6 +10,14 @@ def test_fingerprint_is_packet_id_and_digest_of_topic_and_payload() -> None:
     assert len({known, entry(258, "ab", b""), entry(258, "", b"ab"), entry(258, "a", b"c"), entry(7, "a", b"b")}) == 5
 
 
+def test_fingerprint_is_another_for_each_subscription() -> None:
+    assert len({entry(7, "a", b"b", ids) for ids in ([], [1], [256], [268_435_455])}) == 4
+
+
+def test_fingerprint_without_a_subscriptions_identifier_is_what_it_was_before_there_were_any() -> None:
+    assert entry(7, "a", b"b").hex() == entry(7, "a", b"b", []).hex() == "00075f9bf221bb2f0e9f33d31a72"
+
+
 def test_entries_come_back_out_of_a_row() -> None:
     entries = [entry(number, "t", b"p") for number in range(1, 100)]
 

@@ -1,163 +1,110 @@
-"""Random histories of a bridge, its broker and its crashes, against a tiny model of what must come out of them."""
+"""Some hundreds of random histories; ``tests/faults/histories.py`` runs ten thousand."""
 
-import random
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
-from bridge.intake import Commit, Intake
-from bridge.spool import Spool
 from bridge.timeline import Timeline
-from sensorflow.kinds import load_kinds
-from sensorflow.mqtt import Connected, Delivery
-from sensorflow.reading import TimeWindow, split_line
-from tests.bridge.deliveries import delivery
+from sensorflow.mqtt import Delivery, Session, _Connection
+from tests.bridge.history import Flaws, Memory, Step
+from tests.bridge.shrinking import Spools, first_finding, in_loop, shrink
 
-HISTORIES = 60
-STEPS = 120
-START_US = 1_755_354_645_000_000
-DEVICE_US = START_US - 10_000_000
-
-Events = list[Connected | Delivery]
+HISTORIES = 300
+ON_A_SPOOL = 20
+MOST = 3_000  # histories within which a flaw has to show
 
 
-@dataclass(frozen=True)
-class Message:
-    """What a device published once. Without a time, two messages may be equal but for their number."""
-
-    number: int
-    sensor_id: str
-    value: int
-    time_us: int | None
-
-    @property
-    def payload(self) -> bytes:
-        time = f', "time": {self.time_us}' if self.time_us else ""
-        return b'{"a": %d%b}' % (self.value, time.encode())
+def test_nothing_that_can_happen_breaks_the_promise() -> None:
+    assert in_loop(lambda: first_finding(range(HISTORIES))) is None
 
 
-class Broker:
-    """As much of Mosquitto as matters: packet ids in sequence, redelivery in order with DUP, sessions that get lost."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._published = 0
-        self._packet_id = 0
-        self._queue: deque[Message] = deque()
-        self.in_flight: dict[int, Message] = {}
-        self.acknowledged: set[Message] = set()
-
-    def publish(self) -> None:
-        self._published += 1
-        time_us = self._chance.choice([None, None, DEVICE_US + 1000 * self._chance.randrange(3)])
-        sensor_id, value = self._chance.choice("ab"), self._chance.randrange(2)
-        self._queue.append(Message(self._published, sensor_id, value, time_us))
-
-    def deliver(self) -> Events:
-        if not self._queue:
-            return []
-        self._packet_id = self._packet_id % 65_535 + 1
-        self.in_flight[self._packet_id] = self._queue.popleft()
-        return [self._delivery(self._packet_id, duplicate=False)]
-
-    def reconnect(self) -> Events:
-        return [Connected(True), *(self._delivery(packet_id, duplicate=True) for packet_id in self.in_flight)]
-
-    def lose_session(self) -> Events:
-        self.in_flight.clear()
-        self._packet_id = 0
-        return [Connected(False)]
-
-    def acknowledge(self, commit: Commit) -> None:
-        for each in commit.deliveries:
-            assert each.packet_id is not None
-            self.acknowledged.add(self.in_flight.pop(each.packet_id))
-
-    def _delivery(self, packet_id: int, *, duplicate: bool) -> Delivery:
-        message = self.in_flight[packet_id]
-        topic = f"sensors/{message.sensor_id}/telemetry"
-        return delivery(message.payload, topic, packet_id=packet_id, duplicate=duplicate)
+def test_nothing_that_can_happen_breaks_the_promise_on_a_real_spool(tmp_path: Path) -> None:
+    with Spools(tmp_path) as new_spool:
+        assert in_loop(lambda: first_finding(range(ON_A_SPOOL), new_spool)) is None
 
 
-class History:
-    """One bridge through all that happens to it; ``committed`` is what the spool must hold."""
-
-    def __init__(self, seed: int, directory: Path) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 - to be repeated by its seed
-        self._directory = directory
-        self._now_us = START_US
-        self._events: Events = [Connected(False)]
-        self.broker = Broker(self._chance)
-        self.committed: set[Message] = set()
-        self._start()
-
-    def run(self) -> None:
-        steps = [self.broker.publish, self._deliver, self._commit, self._cut, self._crash, self._lose_session]
-        for _ in range(STEPS):
-            self._chance.choices(steps, [16, 16, 6, 2, 2, 1])[0]()
-        while arrived := self.broker.deliver():
-            self._events += arrived
-        self.broker.acknowledge(self._write())
-
-    def _start(self) -> None:
-        self.spool = Spool(self._directory, max_bytes=2**30)
-        self._intake = Intake(
-            load_kinds(),
-            TimeWindow(),
-            columns=Columns(self.spool.columns()),
-            fingerprints=Fingerprints(self.spool.fingerprints()),
-            timeline=Timeline(self.spool.recent_lines()),
-        )
-
-    def _deliver(self) -> None:
-        self._events += self.broker.deliver()
-
-    def _write(self) -> Commit:
-        """Decide and commit, but acknowledge nothing. The clock sometimes stands still or goes back."""
-        self._now_us += self._chance.choice([0, 1, 5, -3])
-        commit = self._intake.decide(self._events, self._now_us)
-        self._events = []
-        self.spool.commit(commit)
-        self.committed.update(self.broker.in_flight[each.packet_id or 0] for each in commit.deliveries)
-        return commit
-
-    def _commit(self) -> None:
-        self.broker.acknowledge(self._write())
-
-    def _cut(self) -> None:
-        """The connection breaks before, or right after, a commit that can then not be acknowledged."""
-        if self._chance.random() < 0.5:
-            self._write()
-        unseen: Events = [event for event in self._events if event == Connected(False)]
-        self._events = unseen + self.broker.reconnect()
-
-    def _crash(self) -> None:
-        """The bridge dies before, or right after, a commit; never before it has noted that its session is new."""
-        if self._chance.random() < 0.5 or Connected(False) in self._events:
-            self._write()
-        self.spool.close()
-        self._start()
-        self._events = self.broker.reconnect()
-
-    def _lose_session(self) -> None:
-        self._events = self.broker.lose_session()
+# --- that it would be seen -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(HISTORIES))
-def test_each_acknowledged_message_is_in_the_spool_exactly_once(seed: int, tmp_path: Path) -> None:
-    history = History(seed, tmp_path / "spool")
+@pytest.mark.parametrize(
+    ("flaws", "seen"),
+    [
+        (Flaws(acknowledges_before_commit=True), "acknowledged"),
+        (Flaws(acknowledges_what_failed=True), ""),
+        (Flaws(announces_before_commit=True), "receipt"),
+    ],
+    ids=str,
+)
+def test_bridge_that_does_not_wait_for_the_disk_is_caught(flaws: Flaws, seen: str) -> None:
+    finding = in_loop(lambda: first_finding(range(MOST), flaws=flaws))
 
-    history.run()
+    assert finding is not None
+    assert seen in finding.violation
+    assert "is not on the disk" in finding.violation
 
-    rows = [split_line(line) for line in history.spool.recent_lines()]
-    history.spool.close()
-    assert history.broker.acknowledged <= history.committed
-    assert len({(series, time_us) for series, _, time_us, _ in rows}) == len(rows)
-    timed = {(each.sensor_id, each.value, each.time_us) for each in history.committed if each.time_us}
-    untimed = [(each.sensor_id, each.value) for each in history.committed if not each.time_us]
-    expected = Counter([(sensor_id, value) for sensor_id, value, _ in timed] + untimed)
-    assert Counter((series[-1], int(fields[2])) for series, fields, _, _ in rows) == expected
+
+def _acknowledge_on_the_newest_connection(session: Session, deliveries: Iterable[Delivery]) -> None:
+    for each in deliveries:
+        assert session._newest is not None
+        session._newest.send(b"\x40\x02" + (each.packet_id or 0).to_bytes(2, "big"))
+
+
+def _acknowledge_newest_first(
+    session: Session, deliveries: Iterable[Delivery], acknowledge: Any = Session.acknowledge
+) -> None:
+    acknowledge(session, reversed(list(deliveries)))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "wrong", "seen"),
+    [
+        (Session, "acknowledge", _acknowledge_on_the_newest_connection, "on a connection where it was not the next"),
+        (Session, "acknowledge", _acknowledge_newest_first, "on a connection where it was not the next"),
+        (Fingerprints, "__contains__", lambda *_: False, "2 rows of"),
+        (_Connection, "new_subscription_id", lambda _: None, "0 rows of"),
+        (_Connection, "new_subscription_id", lambda _: 1, "0 rows of"),
+        (Timeline, "__init__", lambda self, *_, start=Timeline.__init__: start(self), "rows of"),
+        (Memory, "fingerprints", lambda _: [], "2 rows of"),
+    ],
+    ids=[
+        "acknowledges on any connection",
+        "acknowledges in any order",
+        "knows no redelivery",
+        "no subscription identifiers",
+        "the same subscription identifier",
+        "forgets times at restart",
+        "forgets redeliveries at restart",
+    ],
+)
+def test_bridge_with_a_flaw_is_caught(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, wrong: Callable[..., Any], seen: str
+) -> None:
+    monkeypatch.setattr(owner, name, wrong)
+
+    finding = in_loop(lambda: first_finding(range(MOST)))
+
+    assert finding is not None
+    assert seen in finding.violation
+
+
+def test_history_that_is_found_is_short_and_can_be_lived_again() -> None:
+    flaws = Flaws(acknowledges_before_commit=True)
+
+    finding, again = in_loop(lambda: [first_finding(range(MOST), flaws=flaws) for _ in range(2)])
+
+    assert finding is not None
+    assert finding == again
+    assert len(finding.steps) < 15
+    assert str(finding).startswith(f"seed {finding.seed}, {len(finding.steps)} steps: message ")
+
+
+def test_shrinking_keeps_what_it_fails_by() -> None:
+    steps = [Step("publish", number) for number in range(100)]
+
+    def fails(fewer: Iterable[Step]) -> bool:
+        return {17, 18, 83} <= {step.by for step in fewer}
+
+    assert [step.by for step in shrink(steps, fails)] == [17, 18, 83]

@@ -137,8 +137,9 @@ def test_redelivery_of_what_never_reached_us_is_stored(intake: Intake) -> None:
         delivery(packet_id=8, duplicate=True),
         delivery(CLIMATE + b" ", packet_id=7, duplicate=True),
         delivery(topic="sensors/s2/temperature_reading", packet_id=7, duplicate=True),
+        delivery(packet_id=7, duplicate=True, subscription_ids=[2]),
     ],
-    ids=["without DUP", "another packet id", "another payload", "another topic"],
+    ids=["without DUP", "another packet id", "another payload", "another topic", "another subscription"],
 )
 def test_message_that_only_resembles_a_known_one_is_stored(intake: Intake, again: Delivery) -> None:
     decide(intake, delivery(packet_id=7))

@@ -264,6 +264,29 @@ async def test_unacknowledged_deliveries_come_again_after_a_clean_restart_of_the
     ]
 
 
+async def test_each_connection_subscribes_anew_and_a_message_keeps_the_identifier_it_came_by(broker: Broker) -> None:
+    def by(deliveries: Iterable[mqtt.Event]) -> list[int]:
+        return [each.packet.subscription_ids[0] for each in deliveries if isinstance(each, Delivery)]
+
+    each = bridge(broker)
+    async with running(each):
+        await publish(broker, numbered(2))
+        first = by(await take(each, 2))
+        broker.stop()
+        await until_async(lambda: not each.is_connected)
+        broker.start()
+        await until_async(lambda: each.is_connected)
+        await publish(broker, numbered(1))
+        second = by(await take(each, 3))
+        broker.stop()
+        await until_async(lambda: not each.is_connected)
+        broker.start()
+        third = by(await take(each, 3))
+
+    assert first[0] == first[1] != second[2]
+    assert third == second == [*first, second[2]]
+
+
 async def test_acknowledgement_of_an_earlier_connection_is_not_sent_on_the_new_one(broker: Broker) -> None:
     async with Proxy(broker.port) as proxy:
         each = bridge(broker, port=proxy.port)
