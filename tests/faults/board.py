@@ -22,6 +22,7 @@ class Board:
 
     def __init__(self, port: int, key: str, *, tries: int = 1000) -> None:
         self.answers: Counter[str] = Counter()
+        self.unanswered: list[Reading] = []
         self._port, self._key, self._tries = port, key, tries
         self._waiting: deque[Reading] = deque()
         self._some = asyncio.Event()
@@ -79,6 +80,8 @@ class Board:
                 await reader.readexactly(int(length[15:]))
         finally:
             self.answers[answer] += 1
+            if answer == "none":
+                self.unanswered.append(reading)
         if answer in ACCEPTED:
             reading.answer = answer
         else:

@@ -21,12 +21,12 @@ class Device:
         refused: Counts PUBACKs by reason code, but for 0x00; such a reading is sent again, after the others.
     """
 
-    def __init__(self, port: int, username: str, password: str, *, in_flight: int = 500) -> None:
+    def __init__(self, port: int, username: str, password: str, *, in_flight: int = 500, retain: bool = False) -> None:
         self.refused: dict[str, int] = {}
         self.reconnects = 0
-        self.received_us: list[float] = []
         self._port, self._username, self._password = port, username, password
         self._most_in_flight = in_flight
+        self._retain = retain
         self._waiting: deque[Reading] = deque()
         self._in_flight: dict[int, Reading] = {}
         self._packet_id = 0
@@ -98,7 +98,11 @@ class Device:
             self._in_flight[packet_id] = reading
             reading.sent += 1
             packet = mqtt5.PublishPacket(
-                reading.topic, reading.payload(), qos=mqtt5.QoS.AT_LEAST_ONCE, packet_id=packet_id
+                reading.topic,
+                reading.payload(),
+                qos=mqtt5.QoS.AT_LEAST_ONCE,
+                packet_id=packet_id,
+                retain=self._retain,
             )
             packets.append(packet.write())
         if packets:

@@ -19,7 +19,8 @@ from sensorflow.influx import Influx
 from sensorflow.reading import parse_fields, split_line
 from tests.e2e.system import System
 from tests.faults.judge import Row
-from tests.faults.reading import CONSTANT_TABLE, CONSTANT_VALUES, NUMBERED_TABLE
+from tests.faults.oracle import Oracle, Sender
+from tests.faults.reading import CONSTANT_TABLE, CONSTANT_VALUES, NUMBERED_TABLE, Reading, Sensors
 from tests.waiting import until
 
 COLUMNS = {NUMBERED_TABLE: ("number", "third", "text"), CONSTANT_TABLE: tuple(CONSTANT_VALUES)}
@@ -39,6 +40,10 @@ class Findings:
     buried: list[Row]
     counted: int
 
+    def of(self, sensors: Sensors) -> list[Row]:
+        """The rows of these sensors."""
+        return [row for row in self.rows if row.sensor_id.rpartition("-")[0] == sensors.prefix]
+
     @property
     def is_conserved(self) -> bool:
         """Whether the bridge's own count is what is there."""
@@ -51,12 +56,30 @@ def settle(system: System, *, messages: int = 0, timeout_s: float = 30) -> None:
     Raises:
         AssertionError: That does not come true in time.
     """
+    until(lambda: _is_all_shipped(system) and counters(system)["readings"] >= messages, timeout_s)
 
-    def is_settled() -> bool:
-        counts = counters(system)
-        return counts.get("readings", 0) >= messages and counts.get("readings", 0) == counts.get("shipped", 0)
 
-    until(is_settled, timeout_s)
+def settle_after(system: System, oracle: Oracle, sender: Sender, *, timeout_s: float = 60) -> list[Reading]:
+    """Wait until the store has all that was accepted; returns one more reading, which was sent to know that.
+
+    The bridge takes messages in the order of the broker's queue, so this last one comes after all others.
+
+    Raises:
+        AssertionError: That does not come true in time: a fresh reading does not get through.
+    """
+    last = Sensors("last", 1).make(1)
+    oracle.offer(sender, last)
+    oracle.wait(timeout_s)
+    until(
+        lambda: _is_all_shipped(system) and any(row.sensor_id == last[0].sensor_id for row in stored(system, last[0])),
+        timeout_s,
+    )
+    return last
+
+
+def _is_all_shipped(system: System) -> bool:
+    counts = counters(system)
+    return counts.get("readings", 0) == counts.get("shipped", 0)
 
 
 def counters(system: System) -> dict[str, int]:
@@ -84,8 +107,9 @@ def look(system: System) -> Findings:
     return Findings(list(rows.values()), buried, counts.get("readings", 0) + counts.get("dead_letters", 0))
 
 
-def stored(system: System) -> Iterator[Row]:
-    """The store's rows."""
+def stored(system: System, of: Reading | None = None) -> Iterator[Row]:
+    """The store's rows; of one sensor, if need be."""
+    condition = f" WHERE sensor_id = '{of.sensor_id}'" if of else ""
     influx = Influx(
         f"http://127.0.0.1:{system.settings.influx_port}",
         system.settings.influx_token.get_secret_value(),
@@ -97,7 +121,7 @@ def stored(system: System) -> Iterator[Row]:
         known = {(each["table_name"], each["column_name"]) for each in there}
         for table, columns in COLUMNS.items():
             if all((table, column) in known for column in columns):
-                answer = influx.query(f"SELECT sensor_id, time, {', '.join(columns)} FROM {table}")
+                answer = influx.query(f"SELECT sensor_id, time, {', '.join(columns)} FROM {table}{condition}")
                 yield from _rows(answer, columns)
 
 

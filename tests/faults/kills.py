@@ -1,51 +1,20 @@
 """Processes that end at the worst moment: R1."""
 
-import json
 import random
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from tests.e2e.system import System
-from tests.faults.device import Device
-from tests.faults.findings import counters, look, settle
+from tests.faults.findings import counters, look, settle_after
 from tests.faults.judge import judge
 from tests.faults.oracle import Oracle
 from tests.faults.reading import Reading, Sensors
+from tests.faults.running import device_of, running
 from tests.faults.trial import Outcome, trial
 from tests.waiting import until
 
 SENSORS = 10
 SEED = 1
-
-
-@contextmanager
-def running(directory: Path, *names: str, bridge: Path | None = None, **settings: object) -> Iterator[System]:
-    """These parts of a system, started and connected; ``bridge`` is a script to run in the place of ours."""
-    system = System(directory, **settings)
-    if bridge is not None:
-        ours = system._services["bridge"]
-        system._services["bridge"] = replace(ours, command=[sys.executable, str(bridge)])
-    try:
-        system.start(*names)
-        until_bridge_hears(system)
-        yield system
-    finally:
-        system.stop_all()
-
-
-def until_bridge_hears(system: System) -> None:
-    """Wait until the bridge that runs now has its subscription; before, Mosquitto answers 0x10."""
-    file = system.settings.data_dir / "bridge-status.json"
-
-    def is_connected() -> bool:
-        status = json.loads(file.read_text()) if file.exists() else {}
-        return (status.get("state"), status.get("broker")) == ("running", "connected")
-
-    until(is_connected)
 
 
 def mixed(count: int) -> Iterator[list[Reading]]:
@@ -68,7 +37,7 @@ def kill_bridge(directory: Path, *, kills: int, messages: int, most_s: float, br
     chance = random.Random(SEED)  # noqa: S311 - to be repeated by its seed
     readings: list[Reading] = []
     with running(directory, "mosquitto", "store", "bridge", bridge=bridge) as system:
-        device = Device(system.settings.mqtt_port, "device", system.settings.mqtt_device_password.get_secret_value())
+        device = device_of(system)
         began = time.monotonic()
         with Oracle(device) as oracle:
             for batch in (next(batches) for batches in [mixed(messages // kills)] for _ in range(kills)):
@@ -79,7 +48,7 @@ def kill_bridge(directory: Path, *, kills: int, messages: int, most_s: float, br
                 system.kill("bridge")
                 system.start("bridge")
             oracle.wait()
-            settle(system, messages=messages)
+            readings += settle_after(system, oracle, device)
         took_s = time.monotonic() - began
         findings = look(system)
     found = judge(readings, findings.rows + findings.buried)

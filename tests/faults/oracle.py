@@ -5,7 +5,7 @@ What was answered is an obligation; :mod:`tests.faults.judge` holds the system t
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -14,6 +14,8 @@ import uvloop
 from tests.faults.board import Board
 from tests.faults.reading import Reading
 from tests.waiting import until
+
+FEED_INTERVAL_S = 0.01
 
 
 class Sender(Protocol):
@@ -34,7 +36,8 @@ class Oracle:
         self._senders = list(senders)
         self._loop = uvloop.new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
-        self._offers = 0  # that a sender has not seen yet
+        self._offers = 0  # of which a sender has not seen the end yet
+        self._is_feeding = True
         self._thread = threading.Thread(target=self._run, name="oracle", daemon=True)
 
     def __enter__(self) -> Self:
@@ -53,6 +56,15 @@ class Oracle:
         self._offers += 1
         self._loop.call_soon_threadsafe(self._hand_over, sender, readings)
 
+    def feed(self, sender: Sender, readings: Iterator[list[Reading]]) -> None:
+        """Have one list sent each ``FEED_INTERVAL_S``, whether or not the last was answered, until there is no more."""
+        self._offers += 1
+        asyncio.run_coroutine_threadsafe(self._feed(sender, readings), self._loop)
+
+    def end_feeds(self) -> None:
+        """Feed nothing more, from now on."""
+        self._is_feeding = False
+
     @property
     def is_idle(self) -> bool:
         """Whether every sender has got an answer to all that it was given."""
@@ -68,6 +80,14 @@ class Oracle:
 
     def _hand_over(self, sender: Sender, readings: Iterable[Reading]) -> None:
         sender.offer(readings)
+        self._offers -= 1
+
+    async def _feed(self, sender: Sender, readings: Iterator[list[Reading]]) -> None:
+        due = self._loop.time()
+        while self._is_feeding and (some := next(readings, None)) is not None:
+            sender.offer(some)
+            due += FEED_INTERVAL_S
+            await asyncio.sleep(due - self._loop.time())
         self._offers -= 1
 
     def _works(self) -> bool:

@@ -55,7 +55,8 @@ class Sensors:
 
     def __init__(self, prefix: str, count: int, *, is_constant: bool = False, first_us: int | None = None) -> None:
         self.made: list[Reading] = []
-        self._prefix, self._count = prefix, count
+        self.prefix = prefix
+        self._count = count
         self._is_constant, self._first_us = is_constant, first_us
 
     def make(self, count: int) -> list[Reading]:
@@ -67,4 +68,4 @@ class Sensors:
 
     def _one(self, sensor: int, number: int) -> Reading:
         time_us = self._first_us + 1000 * number if self._first_us else None
-        return Reading(f"{self._prefix}-{sensor}", number, time_us, self._is_constant)
+        return Reading(f"{self.prefix}-{sensor}", number, time_us, self._is_constant)
