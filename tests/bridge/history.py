@@ -48,14 +48,14 @@ CHANCES = {
     "hear": 30,
     "flow": 36,
     "work": 46,
-    "connect": 16,
+    "connect": 30,
     "cut": 5,
     "crash": 5,
     "fail_disk": 2,
     "heal_disk": 6,
     "save": 6,
     "fall_back": 2,
-    "forget": 2,
+    "forget": 1,
 }
 """How often each step comes; what it does is the method of :class:`History` by that name."""
 
@@ -150,6 +150,7 @@ class History:
         self._durable: set[Message] = set()
         self._acknowledged: set[Message] = set()
         self._letters: list[DeadLetter] = []
+        self._happened: Counter[str] = Counter()
         self._has_room = True
         self._work: _Work | None = None
         self._failed: _Work | None = None
@@ -166,6 +167,16 @@ class History:
             getattr(self, step.what)(step.by)
         self._settle()
         self._judge()
+
+    def tally(self) -> Counter[str]:
+        """What there was, for the record."""
+        return Counter(
+            published=len(self.messages),
+            refused=len(self._refused),
+            acknowledged=len(self._acknowledged),
+            taken=len(self.broker.lost - self._acknowledged),
+            **self._happened,
+        )
 
     # --- the steps -------------------------------------------------------------------------------------------------
 
@@ -214,6 +225,7 @@ class History:
 
     def cut(self, _: int) -> None:
         """The connection is lost."""
+        self._happened["cuts"] += self.broker.link is not None
         self.broker.cut()
         self._lose_connection()
 
@@ -221,7 +233,9 @@ class History:
         """The bridge dies. A commit that failed may be on the disk all the same, whole."""
         if self._failed is not None and by % 2:
             self._keep(self._failed)
-        self.cut(by)
+        self._happened["crashes"] += 1
+        self.broker.cut()
+        self._lose_connection()
         self._start()
 
     def fail_disk(self, _: int) -> None:
@@ -237,10 +251,12 @@ class History:
 
     def fall_back(self, _: int) -> None:
         if self._can_fall_back:
+            self._happened["kills"] += 1
             self.broker.fall_back()
             self._lose_connection()
 
     def forget(self, _: int) -> None:
+        self._happened["forgotten"] += 1
         self.broker.forget()
         self._lose_connection()
 
@@ -296,6 +312,7 @@ class History:
             self._now_us += (0, 1, 5, -3)[by % 4]
             commit = self._intake.decide(arrived.value, self._now_us)
         self._work = _Work(commit, [self._message_of(each.connection) for each in commit.deliveries], commit.is_empty)
+        self._happened["known"] += commit.duplicates
         if self._flaws.acknowledges_before_commit:
             self._session.acknowledge(commit.deliveries)
         if self._flaws.announces_before_commit:
@@ -307,6 +324,7 @@ class History:
             self._failed = None
             work.is_written = True
         else:
+            self._happened["failed"] += 1
             self._failed = work
             work.is_written = self._flaws.acknowledges_what_failed
 

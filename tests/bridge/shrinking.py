@@ -65,13 +65,25 @@ def violation_of(
     seed: int, steps: Sequence[Step], new_disk: Callable[[], Callable[[], Disk]], flaws: Flaws | None = None
 ) -> str | None:
     """What goes wrong in this history; None where nothing does."""
+    try:
+        live(seed, steps, new_disk, flaws)
+    except BrokenPromiseError as violation:
+        return str(violation)
+    return None
+
+
+def live(
+    seed: int, steps: Sequence[Step], new_disk: Callable[[], Callable[[], Disk]], flaws: Flaws | None = None
+) -> History:
+    """The history at its end.
+
+    Raises:
+        BrokenPromiseError: It has gone wrong.
+    """
     history = History(seed, new_disk(), flaws)
     with _small(ids_come_again=history.ids_come_again):
-        try:
-            history.run(steps)
-        except BrokenPromiseError as violation:
-            return str(violation)
-    return None
+        history.run(steps)
+    return history
 
 
 def shrink(steps: Sequence[Step], fails: Callable[[Sequence[Step]], bool]) -> Sequence[Step]:
