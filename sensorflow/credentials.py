@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sensorflow.settings import CompleteSettings, UpSettings, kept_file, read_env_file
+from sensorflow.settings import SECRETS, CompleteSettings, UpSettings, kept_file, read_env_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,11 @@ _KEPT_NOTE = "# Made by `sensorflow up` or `init`; the environment and .env win 
 
 def complete(settings: UpSettings) -> CompleteSettings:
     """Make what was not given, and keep it, with where the parts listen, for the next start and for the tools."""
-    made = {name: _make(name) for name in CompleteSettings.model_fields if getattr(settings, name) is None}
+    made = {
+        name: _make(name)
+        for name in CompleteSettings.model_fields
+        if name.upper() in SECRETS and getattr(settings, name) is None
+    }
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = kept_file(settings.data_dir)
     lines = read_env_file(kept) | {name.upper(): value for name, value in made.items()} | _addresses(settings)
@@ -51,6 +55,7 @@ def _addresses(settings: UpSettings) -> dict[str, str]:
         "INFLUX_PORT": str(settings.influx_port),
         "MQTT_HOST": reachable(settings.mqtt_host),
         "MQTT_PORT": str(settings.mqtt_port),
+        "MQTT_SERVICES_PORT": str(settings.mqtt_services_port or ""),
     }
 
 

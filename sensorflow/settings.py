@@ -37,6 +37,8 @@ MIN_SECRET_LENGTH = 16
 _FOREIGN = ("COMPOSE_", "DOCKER_")  # docker compose has its own settings in .env
 _PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your", "todo", "xxx")
 
+LOOPBACK = "127.0.0.1"
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Database = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
@@ -191,6 +193,7 @@ class UpSettings(Common):
     influx_database: Database = "sensorflow"
     grafana_host: str = "127.0.0.1"
     grafana_port: Port = 3000
+    mqtt_services_port: Port | None = None
     mqtt_shared_device: bool = True
     api_key: Secret | None = None
     api_key_ws: WsSecret | None = None
@@ -281,7 +284,7 @@ def read(model: type[Model], **overrides: Any) -> Model:
     environment: dict[str, str] = {}
     try:
         environment = {name.lower(): value for name, value in _environment(given.get("data_dir")).items()}
-        return model.model_validate(_own_password(model, environment) | given)
+        return model.model_validate(_own_listener(model, _own_password(model, environment)) | given)
     except ValidationError as error:
         data_dir = (environment | given).get("data_dir", "data")
         sys.exit("\n".join([*map(_explain, error.errors(include_url=False)), *_hint(error, kept_file(Path(data_dir)))]))
@@ -301,6 +304,14 @@ def _own_password(model: type[Common], values: dict[str, str]) -> dict[str, str]
     user = values.get("mqtt_username", model.model_fields["mqtt_username"].default)
     password = values.get(f"mqtt_password_{user}")
     return values | {"mqtt_password": password} if password else values
+
+
+def _own_listener(model: type[Common], values: dict[str, str]) -> dict[str, str]:
+    """Where the services have a listener of their own on this machine, it is what they and the tools connect to."""
+    port = values.get("mqtt_services_port")
+    if port is None or "mqtt_username" not in model.model_fields:
+        return values
+    return values | {"mqtt_host": LOOPBACK, "mqtt_port": port}
 
 
 def _environment(data_dir: str | None) -> dict[str, str]:

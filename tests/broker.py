@@ -31,7 +31,7 @@ class Broker:
         self.passwords = {user: f"{user} enters by this word" for user in USERS}
         self.log = directory.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
-        broker.prepare(directory, self.host, port, self.passwords)
+        broker.prepare(directory, [broker.Listener(self.host, port)], self.passwords)
 
     def start(self) -> None:
         """Return once it accepts connections."""

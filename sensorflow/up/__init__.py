@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from sensorflow.credentials import complete, reachable
 from sensorflow.up import broker, claims, containers, health, table
+from sensorflow.up.broker import Listener
 from sensorflow.up.child import Child
-from sensorflow.up.services import prepare_broker, services
+from sensorflow.up.services import listeners, prepare_broker, services
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def run(settings: UpSettings) -> None:
 def initialize(settings: UpSettings) -> CompleteSettings:
     """Make the secrets that were not given, and the broker's files."""
     completed = complete(settings)
-    prepare_broker(completed, settings.mqtt_host, settings.mqtt_port)
+    prepare_broker(completed, listeners(completed))
     return completed
 
 
@@ -55,7 +56,7 @@ def initialize_containers(settings: UpSettings, secrets: Path) -> CompleteSettin
     """The same for containers: the broker listens to all of its network, each service has its directory of secrets."""
     completed = complete(settings)
     containers.write_secrets(completed, secrets)
-    prepare_broker(completed, "", containers.MQTT_PORT)
+    prepare_broker(completed, [Listener("", containers.MQTT_PORT)])
     return completed
 
 

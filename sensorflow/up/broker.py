@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensorflow.credentials import password_file, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _HERE = Path(__file__).parent
 # Inside an installed package, else in the source tree.
@@ -38,18 +39,38 @@ def command() -> list[str]:
     return [program, "-c", str(_SHIPPED / "mosquitto.conf")]
 
 
-def prepare(directory: Path, host: str, port: int, passwords: Mapping[str, str | None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where Mosquitto listens; an empty ``host`` means all addresses that there are.
+
+    Args:
+        names_clients: Each client's id is its user's name, whatever it says, so that none can take another's session;
+            whoever shares a user throws the other out (docs/decisions/0002).
+    """
+
+    host: str
+    port: int
+    names_clients: bool = False
+
+    def lines(self) -> str:
+        """Its part of a configuration file."""
+        names = "use_username_as_clientid true\n" if self.names_clients else ""
+        return f"listener {self.port} {self.host}".rstrip() + f"\n{names}"
+
+
+def prepare(directory: Path, listeners: Sequence[Listener], passwords: Mapping[str, str | None]) -> None:
     """Write what Mosquitto reads in ``directory``; users that were added there by hand stay.
 
-    An empty ``host`` listens on all addresses that there are; one of our users whose password is None goes.
+    One of our users whose password is None goes.
     """
     (directory / "conf.d").mkdir(parents=True, exist_ok=True)
     # Started as root it would become the user "mosquitto", who cannot write here.
     user = "user root\n" if os.geteuid() == 0 else ""
     write_private(
         directory / "conf.d" / "listener.conf",
-        f"# Written at each start; put your own options into another file here.\nlistener {port} {host}".rstrip()
-        + f"\n{user}",
+        "# Written at each start; put your own options into another file here.\n"
+        + "".join(each.lines() for each in listeners)
+        + user,
     )
     # A copy, because Mosquitto warns of access rules that all may read, and will refuse them.
     write_private(directory / "acl", (_SHIPPED / "acl").read_text())

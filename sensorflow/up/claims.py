@@ -10,6 +10,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sensorflow.settings import LOOPBACK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -68,17 +70,19 @@ def check_ports(settings: UpSettings) -> None:
     Raises:
         ClaimError: One is not, or two are the same.
     """
-    wanted = (
-        (settings.http_host, "HTTP_HOST", settings.http_port, "HTTP_PORT", "--http-port"),
-        (settings.mqtt_host, "MQTT_HOST", settings.mqtt_port, "MQTT_PORT", "--mqtt-port"),
-        (settings.store_host, "STORE_HOST", settings.influx_port, "INFLUX_PORT", "--influx-port"),
-    )
+    wanted = [
+        (settings.http_host, "HTTP_HOST", settings.http_port, "HTTP_PORT", ", --http-port"),
+        (settings.mqtt_host, "MQTT_HOST", settings.mqtt_port, "MQTT_PORT", ", --mqtt-port"),
+        (settings.store_host, "STORE_HOST", settings.influx_port, "INFLUX_PORT", ", --influx-port"),
+    ]
+    if settings.mqtt_services_port is not None:
+        wanted.append((LOOPBACK, "the loopback", settings.mqtt_services_port, "MQTT_SERVICES_PORT", ""))
     taken: dict[int, str] = {}
     for host, host_setting, port, setting, flag in wanted:
         if port in taken:
-            raise ClaimError(f"port {port} ({setting}, {flag}) is {taken[port]}'s as well")
+            raise ClaimError(f"port {port} ({setting}{flag}) is {taken[port]}'s as well")
         taken[port] = setting
-        _check_free(host, host_setting, port, f"({setting}, {flag})")
+        _check_free(host, host_setting, port, f"({setting}{flag})")
 
 
 def _check_free(host: str, host_setting: str, port: int, origin: str) -> None:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sensorflow.credentials import influx_url, reachable
-from sensorflow.settings import BridgeSettings, Common, HttpApiSettings, StoreSettings, is_setting, read
+from sensorflow.settings import LOOPBACK, BridgeSettings, Common, HttpApiSettings, StoreSettings, is_setting, read
 from sensorflow.up import broker
+from sensorflow.up.broker import Listener
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic import SecretStr
 
-    from sensorflow.settings import CompleteSettings
+    from sensorflow.settings import CompleteSettings, UpSettings
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ def services(settings: CompleteSettings) -> list[Service]:
         **place,
         **store,
         "INFLUX_HOST": influx_url(settings),
-        "MQTT_HOST": reachable(settings.mqtt_host),
-        "MQTT_PORT": str(settings.mqtt_port),
+        **_broker(settings),
         "MQTT_TLS": "false",
     }
     return [
@@ -70,15 +71,24 @@ def services(settings: CompleteSettings) -> list[Service]:
     ]
 
 
-def prepare_broker(settings: CompleteSettings, host: str, port: int) -> None:
-    """Write the broker's files: listener, access rules and the passwords of our users."""
+def listeners(settings: UpSettings) -> list[Listener]:
+    """Where the broker of `sensorflow up` listens: for all, and for the services alone where they have a port."""
+    port = settings.mqtt_services_port
+    if port is None:
+        return [Listener(settings.mqtt_host, settings.mqtt_port)]
+    devices = Listener(settings.mqtt_host, settings.mqtt_port, names_clients=not settings.mqtt_shared_device)
+    return [devices, Listener(LOOPBACK, port)]
+
+
+def prepare_broker(settings: CompleteSettings, listeners: Sequence[Listener]) -> None:
+    """Write the broker's files: listeners, access rules and the passwords of our users."""
     passwords = {
         "bridge": _text(settings.mqtt_password_bridge),
         "http_api": _text(settings.mqtt_password_http_api),
         "operator": _text(settings.mqtt_password_operator),
         "device": _text(settings.mqtt_device_password) if settings.mqtt_shared_device else None,
     }
-    broker.prepare(broker_directory(settings), host, port, passwords)
+    broker.prepare(broker_directory(settings), listeners, passwords)
 
 
 def broker_directory(settings: Common) -> Path:
@@ -102,6 +112,14 @@ def _environment(model: type[Common], own: dict[str, str]) -> dict[str, str]:
         if not is_setting(name) or name in wanted or name.removesuffix("_FILE") in wanted
     }
     return inherited | own
+
+
+def _broker(settings: UpSettings) -> dict[str, str]:
+    """Where the services reach it."""
+    host, port = reachable(settings.mqtt_host), settings.mqtt_port
+    if settings.mqtt_services_port is not None:
+        host, port = LOOPBACK, settings.mqtt_services_port
+    return {"MQTT_HOST": host, "MQTT_PORT": str(port)}
 
 
 def _user(name: str, password: SecretStr) -> dict[str, str]:

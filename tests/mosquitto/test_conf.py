@@ -92,12 +92,12 @@ def test_missing_mosquitto_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_users_and_options_added_by_hand_outlive_the_next_start(tmp_path: Path) -> None:
-    shipped.prepare(tmp_path, "127.0.0.1", 1883, {"device": "one word for all"})
+    shipped.prepare(tmp_path, [shipped.Listener("127.0.0.1", 1883)], {"device": "one word for all"})
     with (tmp_path / "passwords").open("a") as file:
         file.write("sensor_009:$7$101$AAAA$BBBB\n")
     (tmp_path / "conf.d" / "tls.conf").write_text("# mine\n")
 
-    shipped.prepare(tmp_path, "127.0.0.1", 1884, {"device": "another word for all"})
+    shipped.prepare(tmp_path, [shipped.Listener("127.0.0.1", 1884)], {"device": "another word for all"})
 
     users = [line.partition(":")[0] for line in (tmp_path / "passwords").read_text().splitlines()]
     assert users == ["device", "sensor_009"]

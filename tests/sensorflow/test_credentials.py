@@ -86,7 +86,7 @@ def test_password_file_keeps_foreign_users_and_replaces_ours() -> None:
 def test_real_broker_accepts_any_password_that_we_wrote(broker: Broker) -> None:
     password = "pass wörd:$7$ = # '\"%s"
     broker.stop()
-    shipped.prepare(broker.directory, broker.host, broker.port, {"device": password})
+    shipped.prepare(broker.directory, [shipped.Listener(broker.host, broker.port)], {"device": password})
     broker.start()
     connack: queue.Queue[int] = queue.Queue()
 

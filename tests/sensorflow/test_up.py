@@ -37,6 +37,7 @@ def settings_on(free_port: Callable[[], int], **flags: object) -> UpSettings:
         ("http_port", "(HTTP_PORT, --http-port)"),
         ("mqtt_port", "(MQTT_PORT, --mqtt-port)"),
         ("influx_port", "(INFLUX_PORT, --influx-port)"),
+        ("mqtt_services_port", "(MQTT_SERVICES_PORT)"),
     ],
 )
 def test_busy_port_is_named_with_its_setting_and_flag(free_port: Callable[[], int], name: str, origin: str) -> None:
