@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Connected", "Delivery", "RefusedError", "Session", "UnavailableError", "Will"]
 
 CONNECT_TIMEOUT_S = 5.0
+SETTLED_S = 1.0
 MAX_PENDING_EVENTS = 10_000
 MAX_PENDING_BYTES = 16 * 2**20
 NO_MATCHING_SUBSCRIBERS = 0x10
@@ -173,13 +174,14 @@ class Session:
         """Stay connected, for ever. Cancel it to stop: it then says DISCONNECT, so that no last will is sent."""
         attempt = 0
         while True:
-            started = _now()
             try:
                 await self._stay_connected()
             except (OSError, TransientError, PermanentError) as error:
                 if attempt == 0:
                     _log.warning("%s at %s:%d: %s; trying again", self._username, self._host, self._port, error)
-            attempt = 0 if _now() - started > 2 * CONNECT_TIMEOUT_S else attempt + 1
+            # A broker that was there and was restarted is back soon; one that throws us out at once is left alone.
+            is_settled = self._newest is not None and self._newest.served_s > SETTLED_S
+            attempt = 0 if is_settled else attempt + 1
             await asyncio.sleep(backoff_s(attempt))
 
     async def publish(
@@ -261,6 +263,7 @@ class Session:
             connection.abort("not let in")
             raise
         self._connection = connection
+        connection.serve()
         state = "resumed" if session_present else "new"
         _log.info("%s connected to %s:%d, session %s", self._username, self._host, self._port, state)
         try:
@@ -314,6 +317,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         self._heard = _now()
+        self._serves_since: float | None = None
         self._is_paused = False
         self._is_writable = True
         self._disconnect_reason = ""
@@ -326,6 +330,15 @@ class _Connection(asyncio.Protocol):
     def silent_s(self) -> float:
         """Seconds since anything was heard; 0 while we ourselves do not listen."""
         return 0.0 if self._is_paused else _now() - self._heard
+
+    def serve(self) -> None:
+        """We are let in and hear what we subscribed to."""
+        self._serves_since = _now()
+
+    @property
+    def served_s(self) -> float:
+        """Seconds since then, 0 before."""
+        return 0.0 if self._serves_since is None else _now() - self._serves_since
 
     def send(self, data: bytes) -> None:
         """Send packets, unless the connection is lost; how many there can be is bounded by what they answer."""

@@ -1,5 +1,6 @@
 """What a broker costs that is restarted, or killed: R2, R3, R4."""
 
+import json
 import random
 import time
 from collections import Counter
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e.system import System
 from tests.faults.board import Board
 from tests.faults.findings import look, settle_after
 from tests.faults.judge import judge
@@ -108,6 +110,7 @@ def broker_is_killed(directory: Path) -> Outcome:
             oracle.feed(Shared(boards), paced(load.boards, messages // 25, per_s=per_s // 25))
             for number in range(kills):
                 load.until_made((number + chance.random()) / kills, messages)
+                load.boards.made.append(_until_bridge_keeps_up(system, number))
                 system.kill("mosquitto")
                 system.start("mosquitto")
             oracle.wait(60)
@@ -131,6 +134,15 @@ def broker_is_killed(directory: Path) -> Outcome:
         note="a PUBACK of Mosquitto comes before it writes (docs/decisions/0004), so a killed broker takes along what "
         "the bridge had not yet; a 201 waits for the bridge",
     )
+
+
+def _until_bridge_keeps_up(system: System, number: int) -> Reading:
+    """Wait until a reading is on the bridge's disk at once, and so all that was sent before it; that reading."""
+    reading = Reading("board-asked", number, time_us=time.time_ns() // 1000)
+    body = json.loads(reading.payload(sensor_id=reading.sensor_id))
+    until(lambda: system.post(reading.kind, body).status_code == 201)
+    reading.sent, reading.answer = 1, "201"
+    return reading
 
 
 class Shared:

@@ -477,6 +477,29 @@ async def test_broker_that_comes_later_is_found(broker: Broker) -> None:
         await until_async(lambda: each.is_connected)
 
 
+@pytest.mark.parametrize(("settled_s", "attempts"), [(0.0, [0, 0, 0]), (60.0, [1, 2, 3])])
+async def test_broker_that_served_for_a_while_is_tried_again_soon_and_one_that_did_not_later_each_time(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, settled_s: float, attempts: list[int]
+) -> None:
+    tried: list[int] = []
+
+    def backoff_s(attempt: int) -> float:
+        tried.append(attempt)
+        return 0.02
+
+    monkeypatch.setattr(mqtt, "SETTLED_S", settled_s)
+    monkeypatch.setattr(mqtt, "backoff_s", backoff_s)
+    async with Proxy(broker.port) as proxy:
+        each = bridge(broker, port=proxy.port)
+        async with running(each):
+            for count in (1, 2, 3):
+                await until_async(lambda: each.is_connected)
+                proxy.cut()
+                await until_async(lambda: len(tried) == count)  # noqa: B023 - used at once
+
+    assert tried == attempts
+
+
 async def test_server_that_accepts_and_says_nothing_is_given_up(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
