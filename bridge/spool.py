@@ -30,6 +30,7 @@ MAX_CHUNK_BYTES = 4 * 2**20
 # Of the disk, which commits leave free. Marking a chunk as shipped writes it once more: on a disk without any room the
 # store could have everything and the spool would stay full.
 RESERVE_BYTES = 16 * 2**20
+_WAL_BYTES = 8 * 2**20  # to which the WAL is cut when all of it is in the file: one large commit must not keep the room
 _PAGE_BYTES = 4096
 
 # Step n makes version n + 1 of version n. Steps are added and never changed: spools that they have made are out there.
@@ -95,12 +96,13 @@ class Spool:
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._directory, self._max_bytes = directory, max_bytes
+        self._file, self._max_bytes = directory / FILE_NAME, max_bytes
         self._lock = _lock(directory)
-        self._db = sqlite3.connect(directory / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False, timeout=10)
         try:
             self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
             self._prepare_schema(directory)
         except BaseException:
             self.close()
@@ -122,7 +124,7 @@ class Spool:
         if used >= self._max_bytes:
             raise SpoolFullError(f"the spool holds {used:,} of {self._max_bytes:,} bytes")
         if free < RESERVE_BYTES:
-            raise SpoolFullError(f"{free:,} bytes are left on the spool's disk, at least {RESERVE_BYTES:,} have to be")
+            raise SpoolFullError(f"the spool's disk has room for {free:,} bytes, at least {RESERVE_BYTES:,} have to be")
         with self._transaction() as db:
             if commit.starts_session:
                 db.execute("DELETE FROM fingerprint")
@@ -252,10 +254,12 @@ class Spool:
         )
 
     def _bytes(self) -> tuple[int, int]:
-        """What the spool holds, and what there is room for: in the file, which never shrinks, and on the disk."""
+        """What the spool holds, and what there is room for: in its file, which never shrinks, and on the disk."""
         free, pages = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
-        disk = os.statvfs(self._directory)
-        return int(pages - free) * _PAGE_BYTES, int(free) * _PAGE_BYTES + disk.f_bavail * disk.f_frsize
+        used = int(pages - free) * _PAGE_BYTES
+        disk = os.statvfs(self._file)
+        # Not by the free pages: some of them may be in the WAL alone, and need room when they go into the file.
+        return used, self._file.stat().st_size + disk.f_bavail * disk.f_frsize - used
 
     def _prepare_schema(self, directory: Path) -> None:
         """Bring what an earlier release has written up to date, as a whole or not at all."""

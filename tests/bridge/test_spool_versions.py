@@ -67,7 +67,7 @@ def test_last_of_the_disk_is_left_for_what_makes_room(tmp_path: Path, monkeypatc
         spool.commit(Commit(1, ["t,sensor_id=s a=1.0 1"]))
         monkeypatch.setattr(spool_module, "RESERVE_BYTES", 2**62)
 
-        with pytest.raises(SpoolFullError, match=r"bytes are left on the spool's disk, at least 4,611,686"):
+        with pytest.raises(SpoolFullError, match=r"the spool's disk has room for [0-9,]+ bytes, at least 4,611,686"):
             spool.commit(Commit(2, ["t,sensor_id=s a=2.0 2"]))
         chunk = spool.unshipped(0)
         assert chunk is not None
@@ -78,13 +78,16 @@ def test_last_of_the_disk_is_left_for_what_makes_room(tmp_path: Path, monkeypatc
 
 def test_room_in_the_file_counts_although_the_disk_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path) as spool:
-        monkeypatch.setattr(spool_module, "RESERVE_BYTES", MIB)
+        monkeypatch.setattr(spool_module, "RESERVE_BYTES", 2 * MIB)
         for number in range(1, 5):
             spool.commit(Commit(number, [f't,sensor_id=s a="{"x" * MIB}" {number}']))
             chunk = spool.unshipped(0)
             assert chunk is not None
             spool.mark_shipped(chunk, number, {})
+        spool._db.execute("PRAGMA wal_checkpoint")
         monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096))
+        with pytest.raises(SpoolFullError):
+            spool.commit(Commit(8, ["t,sensor_id=s a=8.0 8"]))
         spool.make_room()
 
         spool.commit(Commit(9, ["t,sensor_id=s a=9.0 9"]))

@@ -1,12 +1,13 @@
 """Trials of the disk: full, damaged, and written by an earlier release."""
 
 import asyncio
+import shutil
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,15 +56,15 @@ class Full:
 def disk_full(directory: Path) -> Outcome:
     capped = directory / "cap"
     capped.mkdir()
-    by_cap = _fill(System(capped, SPOOL_MAX_BYTES=4 * 2**20), lambda: None)
+    by_cap = _fill(System(capped, SPOOL_MAX_BYTES=4 * 2**20))
     system = System(directory)
     spool = system.settings.data_dir / "spool"
     spool.mkdir()
     with _small_disk(spool):
-        by_disk = _fill(system, lambda: _mount("-o", f"remount,size={4 * DISK_BYTES}", str(spool)))
+        by_disk = _fill(system, ballast=spool / "ballast")
     both = (by_cap, by_disk)
     return Outcome(
-        injected="SPOOL_MAX_BYTES of 4 MiB reached; a disk of 32 MiB full",
+        injected="SPOOL_MAX_BYTES of 4 MiB reached; a disk of 32 MiB full to the last byte",
         offered=sum(each.offered for each in both),
         accepted=sum(each.accepted for each in both),
         lost=sum(each.lost for each in both),
@@ -73,8 +74,12 @@ def disk_full(directory: Path) -> Outcome:
     )
 
 
-def _fill(system: System, give_room: Callable[[], None]) -> Full:
-    """Fill the spool with the store away, look at what is answered, then let it drain."""
+def _fill(system: System, ballast: Path | None = None) -> Full:
+    """Fill the spool with the store away, look at what is answered, then let it drain by itself.
+
+    Args:
+        ballast: What somebody else fills the disk with, to the last byte, and takes away in the end.
+    """
     with _counted_pubacks(system) as pubacks:
         system.start("mosquitto", "bridge", "http_api")
         try:
@@ -82,6 +87,8 @@ def _fill(system: System, give_room: Callable[[], None]) -> Full:
             flow = Flow(system, rate=20_000, per_message=20, also={"note": NOTE})
             until(lambda: status(system)["spool"]["is_full"], 60)
             until(lambda: system.health()["spool"].get("is_full"))
+            if ballast:
+                _fill_disk(ballast)
             before = pubacks()
             end, answers, has_retry_after = time.monotonic() + FULL_FOR_S, Counter[int](), True
             while time.monotonic() < end:
@@ -91,7 +98,8 @@ def _fill(system: System, give_room: Callable[[], None]) -> Full:
             acknowledged = pubacks() - before
             flow.stop()
             are_alive = all(process.poll() is None for process in system._processes.values())
-            give_room()
+            if ballast:
+                ballast.unlink()
             system.start("store")
             until(lambda: not status(system)["spool"]["is_full"], 60)
             until(lambda: status(system)["counters"]["accepted"] >= len(flow.accepted), 60)
@@ -110,6 +118,14 @@ def _fill(system: System, give_room: Callable[[], None]) -> Full:
         are_alive=are_alive,
         is_clean=verdict.is_clean,
     )
+
+
+def _fill_disk(file: Path) -> None:
+    """Until nothing more goes onto it."""
+    with suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+    assert shutil.disk_usage(file.parent).free < 4096, "the disk is not full"
 
 
 @contextmanager
