@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 import uvicorn
 import uvloop
 
-from http_api import app, feed, health, heartbeat, problems
+from http_api import app, feed, health, heartbeat, open_files, problems
 from http_api.auth import Key
 from http_api.bridge_status import BridgeStatus
 from http_api.clock import Clock
+from http_api.edge import MAX_CONNECTIONS, Edge
 from http_api.feed import Feed
 from http_api.heartbeat import Heartbeat
 from http_api.ingest import Ingest
@@ -74,7 +75,8 @@ async def serve(config: HttpApiSettings) -> None:
         zone=zone,
         receipt_timeout_s=config.receipt_timeout_s,
     )
-    beat = Heartbeat(session, VERSION, lambda: ingest.counts | hub.counters())
+    edge = Edge(open_files.connections(MAX_CONNECTIONS + config.max_ws_connections_per_key))
+    beat = Heartbeat(session, VERSION, lambda: ingest.counts | hub.counters() | {"http_refused": edge.refused})
     store = StoreWatch(_influx(config, PING_EVERY_S))
     gateway = Gateway(
         hub,
@@ -116,20 +118,20 @@ async def serve(config: HttpApiSettings) -> None:
                 "store watch": store.run(),
             }.items()
         ]
-        await _listen(api, config)
+        await _listen(api, config, edge)
         await beat.say("stopped")
         for task in background:
             task.cancel()
     _log.info("stopped")
 
 
-async def _listen(api: Any, config: HttpApiSettings) -> None:
+async def _listen(api: Any, config: HttpApiSettings, edge: Edge) -> None:
     server = _Server(
         uvicorn.Config(
             api,
             host=config.http_host,
             port=config.http_port,
-            http="httptools",
+            http=edge.protocol(),
             ws=Connection,
             ws_max_size=65_536,
             ws_per_message_deflate=False,  # frames are encoded once for all; see ws/connection.py
@@ -139,7 +141,8 @@ async def _listen(api: Any, config: HttpApiSettings) -> None:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        edge,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,6 +151,15 @@ async def _listen(api: Any, config: HttpApiSettings) -> None:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
+        super().__init__(config)
+        self._edge = edge
+
+    async def on_tick(self, counter: int) -> bool:
+        """As uvicorn does it, ten times a second, and see who is late."""
+        self._edge.sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
     def stop(self) -> None:
         """Answer what is open and end; asked twice, end at once."""
         self.force_exit = self.should_exit

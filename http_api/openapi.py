@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from http_api.body import MAX_BODY_BYTES
+from http_api.edge import MAX_BODY_BYTES
 from http_api.problems import MEDIA_TYPE
 from sensorflow.kinds import SENSOR_ID_PATTERN
 
@@ -34,9 +34,9 @@ _PROBLEM: Json = {
 _PROBLEMS = {
     401: "No key, or a wrong one.",
     404: "Nothing there.",
-    408: "The body took too long.",
+    408: "The request took too long to come.",
     413: f"The body is larger than {MAX_BODY_BYTES} bytes.",
-    415: "The content type is not application/json.",
+    415: "The content type is not application/json, or the body is packed.",
     422: "The reading, or the name of the sensor, is not acceptable; `errors` names the fields.",
     503: "Not now: send it again after Retry-After seconds.",
 }

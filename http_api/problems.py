@@ -33,6 +33,11 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
     return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
 
 
+def retry_after_s() -> str:
+    """When to try again: boards that were refused together must not come back together."""
+    return str(random.randint(1, 5))  # noqa: S311 - jitter, not a secret
+
+
 def unauthorized() -> HTTPException:
     """No key, or not the right one."""
     return HTTPException(401, headers={"WWW-Authenticate": CHALLENGE})
@@ -56,9 +61,7 @@ async def _rejected(_: Request, error: RejectedError) -> Response:
 
 
 async def _not_now(_: Request, error: TransientError) -> Response:
-    # Boards that were refused together must not come back together.
-    retry_after_s = random.randint(1, 5)  # noqa: S311 - jitter, not a secret
-    return problem(503, str(error), {"Retry-After": str(retry_after_s)})
+    return problem(503, str(error), {"Retry-After": retry_after_s()})
 
 
 async def _hung_up(_: Request, __: ClientDisconnect) -> Response:

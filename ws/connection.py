@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 
 EXTENSION = "sensorflow.connection"
 
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 
 class Connection(WebSocketsSansIOProtocol):
     """One browser; the application finds it in the scope's extensions."""
 
     _abort_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn does it. What comes first is a whole head; one that is no handshake would wait here for ever."""
+        super().data_received(data)
+        if not self.handshake_initiated:
+            self.transport.write(_NO_HANDSHAKE)
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """As uvicorn does it; the application has not started yet when this returns."""
