@@ -1,9 +1,11 @@
-"""The order of the bridge's loop: nobody hears of a reading before its commit has returned."""
+"""The bridge's loop in this process: what comes before what, and what it knows when it starts again."""
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +19,13 @@ from sensorflow.influx import Ping
 from sensorflow.kinds import load_kinds
 from sensorflow.mqtt import Delivery, Event
 from sensorflow.reading import TimeWindow
-from tests.bridge.deliveries import CLIMATE, RECEIPTS, posted
+from tests.bridge.deliveries import RECEIPTS, posted
 from tests.waiting import until_async
 
 COUNT = 3
+TELEMETRY = "sensors/s1/telemetry"
+NUMBER, TEXT = b'{"a": 1}', b'{"a": "x"}'
+TIMED = b'{"a": 1, "time": %d}' % time.time_ns()
 
 
 class Session:
@@ -32,11 +37,12 @@ class Session:
         self.said: list[str] = []
         self._arrived: asyncio.Queue[list[Event]] = asyncio.Queue()
 
-    def deliver(self, count: int = COUNT) -> None:
-        properties: dict[str, Any] = {"received_us": "", "response_topic": RECEIPTS}
+    def deliver(self, payload: bytes = NUMBER, *, again: bool = False) -> None:
+        """``COUNT`` messages; ``again`` as a broker does whose acknowledgements were lost."""
+        properties: dict[str, Any] = {"received_us": "", "response_topic": RECEIPTS, "duplicate": again}
         deliveries = [
-            posted(CLIMATE, packet_id=number, correlation_data=b"%x" % number, **properties)
-            for number in range(1, count + 1)
+            posted(payload, TELEMETRY, packet_id=number, correlation_data=b"%x" % number, **properties)
+            for number in range(1, COUNT + 1)
         ]
         self._arrived.put_nowait([*deliveries])
 
@@ -52,6 +58,10 @@ class Session:
     async def publish(self, topic: str, payload: bytes, **options: object) -> None:
         if not topic.startswith("status/"):
             self.said.append(topic)
+
+
+def has_heard_all(session: Session) -> bool:
+    return f"PUBACK {COUNT}" in session.said
 
 
 class Store:
@@ -155,3 +165,22 @@ async def test_bridge_that_is_stopped_before_there_is_room_has_acknowledged_noth
         await until_async(lambda: spool.tried > 5)
 
     assert session.said == []
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "again", "accepted", "dead_letters"),
+    [(NUMBER, NUMBER, True, COUNT, 0), (TIMED, TIMED, False, 1, 0), (NUMBER, TEXT, False, 2 * COUNT, COUNT)],
+    ids=["redeliveries", "times", "types of fields"],
+)
+async def test_bridge_that_starts_again_knows_what_its_spool_knows(
+    tmp_path: Path, first: bytes, then: bytes, accepted: int, dead_letters: int, *, again: bool
+) -> None:
+    for payload, is_again in ((first, False), (then, again)):
+        spool = GatedSpool(tmp_path / "spool")
+        spool.gate.set()
+        async with running(spool, tmp_path) as session:
+            session.deliver(payload, again=is_again)
+            await until_async(partial(has_heard_all, session))
+            depth = spool.depth()
+
+    assert (depth.accepted, depth.dead_letters) == (accepted, dead_letters)
