@@ -17,7 +17,7 @@ def connections(wanted: int, soft: int, hard: int) -> list[int]:
         [sys.executable, "-c", code],
         check=True,
         capture_output=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),  # noqa: PLW1509 - no threads here
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
     ).stdout
     return [int(word) for word in printed.split()]
 
