@@ -89,6 +89,8 @@ class Shipper:
         self._rounds = 0  # how often shipping started anew
         self._store: Ping | None = None
         self._has_met_store = asyncio.Event()
+        self._takes_writes = True  # for all we know: /ping wants no token, so that it answers says less
+        self._may_be_another = True
         self.is_connected = False
 
     def wake(self) -> None:
@@ -126,8 +128,12 @@ class Shipper:
                 refused = await self._in_store(write_all, self._influx, chunk.lines)
                 if this_round == self._rounds:
                     await self._shipped(chunk, refused)
+                self._takes_writes = True
+                self._store_is(connected=True)
                 break
             except TransientError as error:
+                self._may_be_another |= self._takes_writes
+                self._takes_writes = False
                 self._store_is(connected=False, why=str(error))
                 await asyncio.sleep(backoff_s(attempt))
                 attempt += 1
@@ -148,19 +154,21 @@ class Shipper:
             try:
                 ping: Ping = await self._in_store(self._influx.ping)
             except TransientError as error:
+                self._may_be_another = True
                 self._store_is(connected=False, why=str(error))
                 attempt += 1
             else:
                 attempt = 0
                 known, self._store = self._store, ping
                 is_same = known is not None and (
-                    ping.process_id == known.process_id if ping.process_id else self.is_connected
+                    ping.process_id == known.process_id if ping.process_id else not self._may_be_another
                 )
+                self._may_be_another = False
                 if not is_same:
                     self._on_new_store()
                     await self._ship_again(_number(ping))
                     self._has_met_store.set()
-                self._store_is(connected=True)
+                self._store_is(connected=self._takes_writes, why="it answers, and takes nothing")
             await asyncio.sleep(backoff_s(attempt, most_s=PING_INTERVAL_S) if attempt else PING_INTERVAL_S)
 
     async def _ship_again(self, store: int) -> None:

@@ -32,6 +32,7 @@ class StandIn:
         self.has_line_errors = True
         self.process_id: str | None = "first"
         self.is_there = True
+        self.pings = 0
 
     def write(self, lines: bytes) -> None:
         self.writes.append(lines.split(b"\n"))
@@ -45,6 +46,7 @@ class StandIn:
             raise PartialWriteError([(number, f"line {number} is bad") for number in bad])
 
     def ping(self) -> Ping:
+        self.pings += 1
         if not self.is_there:
             raise TransientError("store unreachable")
         return Ping("1", self.process_id)
@@ -143,6 +145,29 @@ async def test_store_that_is_away_for_a_while_gets_all_of_it_later(spool: Spool,
     assert stored(store) == [1, 2]
     assert len(store.writes) == 8
     assert dead_letters(spool) == []
+
+
+@pytest.mark.parametrize("process_id", ["first", None])
+async def test_store_that_answers_but_takes_nothing_is_away_until_it_does(
+    spool: Spool, store: StandIn, process_id: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bridge")
+    store.process_id = process_id
+    store.failures = [TransientError("store answered 401")] * 10_000
+    met: list[None] = []
+    put(spool, 1)
+    async with shipping(spool, store, on_new_store=lambda: met.append(None)) as shipper:
+        await until_async(lambda: store.writes)
+        pings = store.pings
+        await until_async(lambda: store.pings > pings + 5)
+        while_refused = shipper.is_connected, len(met)
+        store.failures.clear()
+        await until_async(lambda: shipper.is_connected)
+
+    said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
+    assert while_refused == (False, 1 if process_id else 2)  # without a process id it may have been restarted, once
+    assert said == ["store connected", "store away", "store connected"]
+    assert stored(store) == [1]
 
 
 async def test_exactly_the_lines_that_the_store_rejects_are_dead_letters(spool: Spool, store: StandIn) -> None:
@@ -357,7 +382,7 @@ async def test_store_that_is_restarted_twice_before_it_has_all_again_counts_noth
     store.failures = [TransientError("away")] * 10_000
     store.process_id = "second"
     async with shipping(spool, store, on_stored=took_s.append) as shipper:
-        await until_async(lambda: spool.depth().spooled == 1 and shipper.is_connected)
+        await until_async(lambda: spool.depth().spooled == 1 and shipper._rounds == 1)
         store.process_id = "third"
         await until_async(lambda: shipper._rounds == 2)
         store.failures.clear()
