@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sensorflow.up.services import broker_directory
 from tests.e2e.system import System
 from tests.faults.board import Board
 from tests.faults.findings import look, settle_after
 from tests.faults.judge import judge
-from tests.faults.oracle import FEED_INTERVAL_S, Oracle
+from tests.faults.machine import mosquitto_version
+from tests.faults.oracle import FEED_INTERVAL_S, Oracle, share
 from tests.faults.reading import Reading, Sensors
-from tests.faults.running import board_of, device_of, running
+from tests.faults.running import board_of, device_of, running, until_bridge_hears
 from tests.faults.trial import Outcome, trial
 from tests.waiting import until
 
@@ -134,6 +136,59 @@ def broker_is_killed(directory: Path) -> Outcome:
         note="a PUBACK of Mosquitto comes before it writes (docs/decisions/0004), so a killed broker takes along what "
         "the bridge had not yet; a 201 waits for the bridge",
     )
+
+
+@trial("R4", must_hold="201: 0 lost; raw MQTT: at most what was in flight at each kill, counted")
+def broker_is_killed_with_a_backlog(directory: Path) -> Outcome:
+    kills, messages = 10, 50_000
+    backlog, late = Sensors("backlog", SENSORS), Sensors("late", SENSORS)
+    on_disk = Sensors("board", BOARDS, first_us=an_hour_ago_us())
+    with running(directory, "mosquitto", "store", "bridge", "http_api") as system:
+        system.wait_until()
+        device, boards = device_of(system, in_flight=IN_FLIGHT), [board_of(system) for _ in range(BOARDS)]
+        with Oracle(device, *boards) as oracle:
+            for board, some in share(on_disk.make(400), boards):
+                oracle.offer(board, some)
+            oracle.wait()
+            system.kill("bridge")
+            for _ in range(kills):
+                oracle.offer(device, backlog.make(messages // kills))
+                oracle.wait()
+                _until_saved(system)
+                oracle.offer(device, late.make(IN_FLIGHT))
+                oracle.wait()
+                system.kill("mosquitto")
+                system.start("mosquitto")
+            system.start("bridge")
+            until_bridge_hears(system)
+            last = settle_after(system, oracle, device)
+        findings = look(system)
+    found = judge(backlog.made + late.made + on_disk.made + last, findings.rows)
+    durable = [each for each in on_disk.made if each.answer == "201"]
+    lost_201, lost_saved = judge(durable, findings.of(on_disk)).lost, judge(backlog.made, findings.of(backlog)).lost
+    unsaved = found.lost - lost_201 - lost_saved
+    return Outcome(
+        injected=f"{kills} x kill -9 of the broker, the bridge away, {messages:,} waiting",
+        offered=found.offered,
+        accepted=found.accepted,
+        lost=found.lost,
+        duplicated=found.duplicated,
+        measured=f"201: {lost_201} of {len(durable)} lost; of what waited: {lost_saved}; of {IN_FLIGHT} acknowledged "
+        f"just before each kill: {unsaved / kills:.0f}; {found.words()}",
+        holds=lost_201 == lost_saved == 0
+        and len(durable) > 0
+        and unsaved <= IN_FLIGHT * kills
+        and found.wrong == found.foreign == 0
+        and not findings.buried,
+        note=f"Mosquitto {mosquitto_version()} writes its queue once a second and acknowledges before; "
+        f"of {kills * IN_FLIGHT:,} messages within that second {unsaved:,} were gone",
+    )
+
+
+def _until_saved(system: System) -> None:
+    """Wait until Mosquitto, which does one thing at a time, has written its file after the last PUBACK."""
+    file, now_ns = broker_directory(system.settings) / "mosquitto.db", time.time_ns()
+    until(lambda: file.exists() and file.stat().st_mtime_ns > now_ns)
 
 
 def _until_bridge_keeps_up(system: System, number: int) -> Reading:

@@ -5,6 +5,7 @@ Read while nothing is under way, or the parts would be of different moments.
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.faults.oracle import Oracle, Sender
 from tests.faults.reading import CONSTANT_TABLE, CONSTANT_VALUES, NUMBERED_TABLE, Reading, Sensors
 from tests.waiting import until
 
+NEWEST_BATCHES = 20
 COLUMNS = {NUMBERED_TABLE: ("number", "third", "text"), CONSTANT_TABLE: tuple(CONSTANT_VALUES)}
 
 
@@ -67,7 +69,7 @@ def settle_after(system: System, oracle: Oracle, sender: Sender, *, timeout_s: f
     Raises:
         AssertionError: That does not come true in time: a fresh reading does not get through.
     """
-    last = Sensors("last", 1).make(1)
+    last = [Reading(f"last-{time.time_ns()}", 0)]
     oracle.offer(sender, last)
     oracle.wait(timeout_s)
     until(
@@ -92,6 +94,20 @@ def counters(system: System) -> dict[str, int]:
             return dict(db.execute("SELECT name, value FROM meta"))
         except sqlite3.OperationalError:  # it is being made
             return {}
+
+
+def has_spooled(system: System, reading: Reading) -> bool:
+    """Whether a numbered reading was among the last that the bridge has put on its disk."""
+    path = spool_of(system) / "spool.db"
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as db:
+        try:
+            newest = db.execute(f"SELECT lines FROM batch ORDER BY id DESC LIMIT {NEWEST_BATCHES}").fetchall()
+        except sqlite3.OperationalError:  # it is being made
+            return False
+    text = f'"{reading.values[2]}"'.encode()
+    return any(text in lines for (lines,) in newest)
 
 
 def spool_of(system: System) -> Path:

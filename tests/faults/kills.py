@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.findings import counters, look, settle_after
+from tests.faults.findings import counters, has_spooled, look, settle_after
 from tests.faults.judge import judge
 from tests.faults.oracle import Oracle
 from tests.faults.reading import Reading, Sensors
@@ -15,6 +15,7 @@ from tests.waiting import until
 
 SENSORS = 10
 SEED = 1
+BUSY_S = 0.04  # about what the half of one kill's messages takes
 
 
 def mixed(count: int) -> Iterator[list[Reading]]:
@@ -32,7 +33,9 @@ def bridge_is_killed(directory: Path) -> Outcome:
     return kill_bridge(directory, kills=50, messages=200_000, most_s=30)
 
 
-def kill_bridge(directory: Path, *, kills: int, messages: int, most_s: float, bridge: Path | None = None) -> Outcome:
+def kill_bridge(
+    directory: Path, *, kills: int, messages: int, most_s: float, bridge: list[str] | None = None
+) -> Outcome:
     """Kill the bridge again and again while it takes what a device sends; each time it has taken something new."""
     chance = random.Random(SEED)  # noqa: S311 - to be repeated by its seed
     readings: list[Reading] = []
@@ -41,16 +44,17 @@ def kill_bridge(directory: Path, *, kills: int, messages: int, most_s: float, br
         began = time.monotonic()
         with Oracle(device) as oracle:
             for batch in (next(batches) for batches in [mixed(messages // kills)] for _ in range(kills)):
-                oracle.offer(device, batch)
-                some = len(readings) + chance.randint(1, len(batch))
-                readings += batch
-                until(lambda: counters(system).get("readings", 0) >= some)  # noqa: B023 - used at once
+                oracle.offer(device, batch[: len(batch) // 2])
+                until(lambda: has_spooled(system, batch[len(batch) // 2 - 1]))  # noqa: B023 - used at once
+                oracle.offer(device, batch[len(batch) // 2 :])
+                time.sleep(chance.uniform(0, BUSY_S))
                 system.kill("bridge")
                 system.start("bridge")
+                readings += batch
             oracle.wait()
             readings += settle_after(system, oracle, device)
         took_s = time.monotonic() - began
-        findings = look(system)
+        findings, known = look(system), counters(system).get("duplicates", 0)
     found = judge(readings, findings.rows + findings.buried)
     return Outcome(
         injected=f"{kills} x kill -9 of the bridge",
@@ -58,6 +62,6 @@ def kill_bridge(directory: Path, *, kills: int, messages: int, most_s: float, br
         accepted=found.accepted,
         lost=found.lost,
         duplicated=found.duplicated,
-        measured=f"{took_s:.0f} s, {found.words()}",
+        measured=f"{took_s:.0f} s, {known:,} redeliveries known again, {found.words()}",
         holds=found.holds and findings.is_conserved and not findings.buried and took_s <= most_s,
     )

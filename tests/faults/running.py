@@ -14,12 +14,12 @@ from tests.waiting import until
 
 
 @contextmanager
-def running(directory: Path, *names: str, bridge: Path | None = None, **settings: object) -> Iterator[System]:
-    """These parts of a system, started and connected; ``bridge`` is a script to run in the place of ours."""
+def running(directory: Path, *names: str, bridge: list[str] | None = None, **settings: object) -> Iterator[System]:
+    """These parts of a system, started and connected; ``bridge`` is a script, with arguments, in the place of ours."""
     system = System(directory, **settings)
     if bridge is not None:
         ours = system._services["bridge"]
-        system._services["bridge"] = replace(ours, command=[sys.executable, str(bridge)])
+        system._services["bridge"] = replace(ours, command=[sys.executable, "-P", *bridge])
     try:
         system.start(*names)
         until_bridge_hears(system)

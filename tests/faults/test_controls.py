@@ -1,0 +1,32 @@
+"""Negative controls: a trial that cannot fail shows nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import kill_bridge
+from tests.faults.trial import Outcome
+
+KILLS = 10
+MESSAGES = 20_000
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_settings")]
+
+
+def kill(directory: Path, order: str) -> Outcome:
+    bridge = [str(Path(__file__).with_name("variant_bridge.py")), order]
+    return kill_bridge(directory, kills=KILLS, messages=MESSAGES, most_s=100, bridge=bridge)
+
+
+def test_r1_holds_where_the_bridge_acknowledges_after_the_commit(tmp_path: Path) -> None:
+    outcome = kill(tmp_path, "right")
+
+    assert outcome.holds, outcome
+    assert outcome.offered == outcome.accepted
+
+
+def test_r1_fails_where_the_bridge_acknowledges_before_the_commit(tmp_path: Path) -> None:
+    outcome = kill(tmp_path, "wrong")
+
+    assert not outcome.holds, outcome
+    assert outcome.lost > 100, outcome
