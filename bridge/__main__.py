@@ -13,6 +13,7 @@ from sensorflow.influx import Influx
 from sensorflow.log import start_logging
 from sensorflow.mqtt import Session, Will
 from sensorflow.settings import BridgeSettings, read
+from sensorflow.up import broker_limits
 
 SESSION_EXPIRY_S = 30 * 86400  # the broker keeps what comes while we are away for this long
 STORE_TIMEOUT_S = 8.0  # below the 10 s in which the process has to end
@@ -36,6 +37,7 @@ async def serve(settings: BridgeSettings) -> None:
         keepalive_s=settings.mqtt_keepalive_s,
         will=Will(topics.status("bridge"), payload=last_will(), retain=True),
         ssl=settings.ssl_context,
+        admit=broker_limits.admit,
     )
     spool = Spool(settings.data_dir / "spool", max_bytes=settings.spool_max_bytes)
     influx = Influx(

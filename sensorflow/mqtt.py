@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from ssl import SSLContext
 
-__all__ = ["Connected", "Delivery", "RefusedError", "Session", "UnavailableError", "Will"]
+__all__ = ["Connected", "Delivery", "Limits", "RefusedError", "Session", "UnavailableError", "Will"]
 
 CONNECT_TIMEOUT_S = 5.0
 SETTLED_S = 1.0
@@ -50,6 +50,26 @@ class RefusedError(PermanentError):
 
 class UnavailableError(TransientError):
     """The broker is away, or did not answer in time; a message that was on its way may have arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the broker will do for us, as its CONNACK says (MQTT 5, 3.2.2.3).
+
+    Args:
+        session_expiry_s: None for as long as we asked for.
+        max_packet_bytes: None for as large as MQTT allows.
+    """
+
+    session_expiry_s: int | None
+    max_qos: int
+    max_packet_bytes: int | None
+    has_retained: bool
+    has_wildcards: bool
+
+
+def admit_any(_: Limits) -> None:
+    """Whatever the broker's limits are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +145,7 @@ class Session:
         with_retained: Whether retained messages come at a new subscription (MQTT 5, 3.8.3.1: retain handling 0 or 2).
         receive_maximum: At most this many unacknowledged deliveries; Mosquitto 2.0.11 goes beyond it.
         keepalive_s: A connection on which nothing came for 1.2 times this long is given up, at most 1.45 times.
+        admit: Raises a ``PermanentError`` for a broker that is not good enough; it is left, and tried again.
     """
 
     def __init__(
@@ -143,9 +164,11 @@ class Session:
         keepalive_s: int = 15,
         will: Will | None = None,
         ssl: SSLContext | None = None,
+        admit: Callable[[Limits], None] = admit_any,
     ) -> None:
         self._host, self._port, self._ssl = host, port, ssl
         self._username = username
+        self._admit = admit
         self._keepalive_s = keepalive_s
         self._subscriptions = subscriptions
         self._retain_handling = mqtt5.RetainHandling.SEND_ALWAYS if with_retained else mqtt5.RetainHandling.SEND_NEVER
@@ -173,10 +196,15 @@ class Session:
     async def run(self) -> None:
         """Stay connected, for ever. Cancel it to stop: it then says DISCONNECT, so that no last will is sent."""
         attempt = 0
+        complaint = ""
         while True:
             try:
                 await self._stay_connected()
-            except (OSError, TransientError, PermanentError) as error:
+            except PermanentError as error:  # which no other attempt mends: a human is needed
+                if complaint != str(error):
+                    _log.error("%s at %s:%d: %s; trying again", self._username, self._host, self._port, error)  # no bug
+                complaint = str(error)
+            except (OSError, TransientError) as error:
                 if attempt == 0:
                     _log.warning("%s at %s:%d: %s; trying again", self._username, self._host, self._port, error)
             # A broker that was there and was restarted is back soon; one that throws us out at once is left alone.
@@ -460,6 +488,11 @@ class _Connection(asyncio.Protocol):
         if int(packet.reason_code) != 0:
             self.let_in.set_exception(PermanentError(f"broker refused the connection: {packet.reason_code!r}"))
             return
+        try:
+            self._session._admit(_limits(packet))  # noqa: SLF001 - one noun in two classes
+        except PermanentError as error:
+            self.let_in.set_exception(error)
+            return
         self._slots = asyncio.Semaphore(packet.receive_max)
         self._has_subscription_ids = packet.subscription_id_available
         self._session._arrive(Connected(packet.session_present), 0)  # noqa: SLF001 - one noun in two classes
@@ -477,6 +510,16 @@ class _Connection(asyncio.Protocol):
             self._packet_id = self._packet_id % 65_535 + 1
             if self._packet_id not in self._in_flight:
                 return self._packet_id
+
+
+def _limits(packet: mqtt5.ConnAckPacket) -> Limits:
+    return Limits(
+        session_expiry_s=packet.session_expiry_interval,
+        max_qos=int(packet.max_qos),
+        max_packet_bytes=packet.max_packet_size,
+        has_retained=packet.retain_available,
+        has_wildcards=packet.wildcard_subscription_available,
+    )
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sensorflow.credentials import complete, reachable
 from sensorflow.up import broker, claims, containers, health, table
 from sensorflow.up.broker import Listener
+from sensorflow.up.broker_limits import LossyBrokerError
 from sensorflow.up.child import Child
 from sensorflow.up.services import listeners, prepare_broker, services
 
@@ -41,7 +42,7 @@ def run(settings: UpSettings) -> None:
         with claims.data_directory(settings.data_dir) as lock:
             claims.check_ports(settings)
             asyncio.run(_supervise(initialize(settings), lock))
-    except (claims.ClaimError, OSError) as error:
+    except (claims.ClaimError, OSError, LossyBrokerError) as error:
         sys.exit(f"sensorflow up: {error}")
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensorflow.credentials import password_file, write_private
+from sensorflow.up import broker_limits
+from sensorflow.up.broker_limits import LossyBrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +39,23 @@ def command() -> list[str]:
             "Otherwise: https://mosquitto.org/download"
         )
     return [program, "-c", str(_SHIPPED / "mosquitto.conf")]
+
+
+def check(directory: Path) -> None:
+    """Let the start go on if a broker that is started in ``directory`` keeps what it is given.
+
+    Raises:
+        LossyBrokerError: Options that were added by hand would lose readings; the message says which.
+    """
+    if complaints := list(broker_limits.of_configuration(options(directory))):
+        raise LossyBrokerError("\n".join(f"{directory / 'conf.d'}: {complaint}" for complaint in complaints))
+
+
+def options(directory: Path) -> dict[str, str]:
+    """What Mosquitto reads when it is started in ``directory``: of an option that is there twice, the last."""
+    files = [_SHIPPED / "mosquitto.conf", *sorted((directory / "conf.d").glob("*.conf"))]
+    lines = [line.split(maxsplit=1) for file in files for line in file.read_text().splitlines()]
+    return {words[0]: words[1].strip() for words in lines if len(words) == 2 and not words[0].startswith("#")}
 
 
 @dataclass(frozen=True, slots=True)

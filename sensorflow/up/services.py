@@ -81,14 +81,20 @@ def listeners(settings: UpSettings) -> list[Listener]:
 
 
 def prepare_broker(settings: CompleteSettings, listeners: Sequence[Listener]) -> None:
-    """Write the broker's files: listeners, access rules and the passwords of our users."""
+    """Write the broker's files: listeners, access rules and the passwords of our users.
+
+    Raises:
+        LossyBrokerError: With options that were added by hand the broker would lose readings.
+    """
     passwords = {
         "bridge": _text(settings.mqtt_password_bridge),
         "http_api": _text(settings.mqtt_password_http_api),
         "operator": _text(settings.mqtt_password_operator),
         "device": _text(settings.mqtt_device_password) if settings.mqtt_shared_device else None,
     }
-    broker.prepare(broker_directory(settings), listeners, passwords)
+    directory = broker_directory(settings)
+    broker.prepare(directory, listeners, passwords)
+    broker.check(directory)
 
 
 def broker_directory(settings: Common) -> Path:
