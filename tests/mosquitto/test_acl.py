@@ -24,7 +24,8 @@ BRIDGE_STATUS = topics.status("bridge")
 HTTP_API_STATUS = topics.status("http_api")
 DEAD_LETTER = topics.dead_letters("bad_json")
 OURS = (READING, OWN_READING, RECEIPT, topics.LIVE, BRIDGE_STATUS, HTTP_API_STATUS, DEAD_LETTER)
-FOREIGN = ("something/else", "status/mosquitto", "$SYS/broker/version")
+VERSION = "$SYS/broker/version"  # the broker's own, and written by nobody else
+FOREIGN = ("something/else", "status/mosquitto", VERSION)
 
 MAY_WRITE = {
     "bridge": {RECEIPT, topics.LIVE, BRIDGE_STATUS, DEAD_LETTER},
@@ -104,7 +105,7 @@ def test_every_topic_of_ours_has_a_writer_and_a_reader_in_the_acl() -> None:
 def test_every_rule_of_the_acl_is_about_a_topic_of_ours() -> None:
     for access, topic_filter in rules():
         assert access in {"read", "write"}
-        assert any(mqtt.topic_matches_sub(topic_filter, topic) for topic in OURS), topic_filter
+        assert any(mqtt.topic_matches_sub(topic_filter, topic) for topic in (*OURS, VERSION)), topic_filter
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -126,6 +127,15 @@ def test_user_receives_what_it_may_read_and_nothing_else(broker: Broker, user: s
         reader.subscribe("nothing/more")  # its answer comes after all deliveries
 
         assert set(reader.received) == MAY_READ[user]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_the_operator_learns_which_broker_it_is(broker: Broker, user: str) -> None:
+    with person(broker, user) as reader:
+        reader.subscribe("$SYS/#")
+        reader.subscribe("nothing/more")  # its answer comes after all deliveries
+
+        assert set(reader.received) == ({VERSION} if user == "operator" else set())
 
 
 @pytest.mark.parametrize(("user", "password"), [("device", "wrong"), ("nobody", "wrong"), ("", "")])
