@@ -29,7 +29,9 @@ MAX_BODY_BYTES = 65_536  # 500 times a reading
 MAX_PIPELINED = 10  # requests of one connection that wait for the answer to the one before; each takes about 3 KiB
 # For the whole of a request to come, head and body: 64 KiB at 64 kbit/s. With the sweep and a busy machine below 10 s.
 RECEIVE_TIMEOUT_S = 8.0
-SEND_TIMEOUT_S = 8.0  # without the client having taken a byte of its answer
+# Without the client having taken a byte of its answers. One answer fits into the kernel's buffers, so this is for those
+# who ask and ask and do not listen.
+SEND_TIMEOUT_S = 5.0
 # After a refusal, for the client to read it before unread bytes of its own make the kernel reset the connection.
 LINGER_S = 1.0
 # Boards connect for each reading, or keep a connection: a thousand at once is a large plant. Each may cost us its head
