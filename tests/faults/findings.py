@@ -24,7 +24,7 @@ from tests.faults.oracle import Oracle, Sender
 from tests.faults.reading import CONSTANT_TABLE, CONSTANT_VALUES, NUMBERED_TABLE, Reading, Sensors
 from tests.waiting import until
 
-NEWEST_BATCHES = 20
+NEWEST_BATCHES = 5
 COLUMNS = {NUMBERED_TABLE: ("number", "third", "text"), CONSTANT_TABLE: tuple(CONSTANT_VALUES)}
 
 

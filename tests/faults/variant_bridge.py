@@ -11,7 +11,7 @@ from bridge import __main__ as bridge_main
 from bridge.intake import Commit
 from bridge.service import Bridge
 
-COMMIT_S = 0.1
+COMMIT_S = 0.05
 
 
 class SlowBridge(Bridge):
