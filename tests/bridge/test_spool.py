@@ -94,6 +94,19 @@ def test_commit_that_starts_a_session_drops_the_fingerprints_before_it(open_spoo
     assert list(spool.fingerprints()) == [entry(2, "t", b"p")]
 
 
+def test_commit_that_breaks_off_leaves_nothing_of_itself(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    commit(spool, 1, columns=[("t", "a", "float")])
+
+    with pytest.raises(sqlite3.IntegrityError):  # after its fingerprints and readings
+        commit(spool, 2, fingerprints=[entry(1, "t", b"p")], columns=[("t", "a", "float")], dead_letters=[letter()])
+
+    for each in (spool, open_spool()):
+        assert list(each.recent_lines()) == lines(1)
+        assert list(each.fingerprints()) == []
+        assert each.depth().accepted == 1
+
+
 COMMITTER = """
 import itertools, sys
 from pathlib import Path
