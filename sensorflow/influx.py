@@ -1,31 +1,25 @@
 """The store's client: ``influxdb3-python`` behind our own errors. Works against InfluxDB 3 and the embedded store.
 
-Every call blocks and has a deadline; asyncio code calls it in a thread.
+Every call blocks and has a deadline; asyncio code calls it in a thread. That is also where the client is imported, at
+the first call: with what it stands on it takes half of a process's start, and a bridge has to be back before the store.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyarrow as pa
 import urllib3
-from influxdb_client_3 import (
-    InfluxDBClient3,
-    InfluxDBError,
-    WriteOptions,
-    WritePrecision,
-    WriteType,
-    write_client_options,
-)
-from influxdb_client_3.exceptions import InfluxDB3ClientQueryError, InfluxDBPartialWriteError
-from pyarrow import flight
 
 from sensorflow.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from influxdb_client_3 import InfluxDBClient3
 
 # What the store says about the lines themselves. Everything else is retried: a token or an address that is wrong (401,
 # 403, 404) can be put right, and must not make dead letters of all that is in the spool.
@@ -62,22 +56,10 @@ class Influx:
     """
 
     def __init__(self, host: str, token: str, database: str, *, timeout_s: float = 10) -> None:
-        # All in WriteOptions: the client ignores its own keyword arguments beside them. v3 because the v2 API tells
-        # nothing about single lines; write synchronously because batching mode drops data after its retries.
-        options = WriteOptions(
-            write_type=WriteType.synchronous,
-            write_precision=WritePrecision.US,
-            use_v2_api=False,
-            timeout=int(timeout_s * 1000),
-        )
         self._timeout_s = timeout_s
-        self._client = InfluxDBClient3(
-            host=host,
-            token=token,
-            database=database,
-            write_client_options=write_client_options(write_options=options),
-            query_timeout=int(timeout_s * 1000),
-        )
+        self._host, self._token = host, token
+        self._made: InfluxDBClient3 | None = None
+        self._making = threading.Lock()
         self._http = urllib3.PoolManager(timeout=timeout_s, retries=False, maxsize=2)  # for ping and declare at once
         self._url, self._database = host.rstrip("/"), database
         self._authorization = {"Authorization": f"Bearer {token}"}
@@ -90,8 +72,11 @@ class Influx:
             PermanentError: The request will never be accepted.
             TransientError: Not now: nothing, or anything, of it may be stored.
         """
+        from influxdb_client_3 import InfluxDBError  # noqa: PLC0415 - late, as said above
+        from influxdb_client_3.exceptions import InfluxDBPartialWriteError  # noqa: PLC0415 - as above
+
         try:
-            self._client.write(lines)
+            self._client().write(lines)
         except InfluxDBPartialWriteError as error:
             raise PartialWriteError([(line.line_number, line.error_message) for line in error.line_errors]) from error
         except InfluxDBError as error:
@@ -106,8 +91,11 @@ class Influx:
             PermanentError: The store refuses the query as it is.
             TransientError: The store is away or too slow.
         """
+        import pyarrow as pa  # noqa: PLC0415 - late, as said above
+        from influxdb_client_3.exceptions import InfluxDB3ClientQueryError  # noqa: PLC0415 - as above
+
         try:
-            return self._client.query(sql, language="sql", mode="all", query_parameters=dict(parameters or {}))
+            return self._client().query(sql, language="sql", mode="all", query_parameters=dict(parameters or {}))
         except InfluxDB3ClientQueryError as error:
             raise self._query_error(error.__context__ or error) from error
         except (pa.ArrowException, OSError) as error:
@@ -159,6 +147,9 @@ class Influx:
             raise _refused(answer.status, answer.data.decode(errors="replace"), f" to a new {what}")
 
     def _query_error(self, error: BaseException) -> PermanentError | TransientError:
+        import pyarrow as pa  # noqa: PLC0415 - late, as said above
+        from pyarrow import flight  # noqa: PLC0415 - as above
+
         is_of_grpc = str(error).startswith("Flight returned")  # else the store itself says that it is busy or too slow
         if is_of_grpc and isinstance(error, flight.FlightTimedOutError):
             return TransientError(f"no answer of {self._url} within {self._timeout_s:g} s")
@@ -169,8 +160,41 @@ class Influx:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._made is not None:
+            self._made.close()
         self._http.clear()
+
+    def _client(self) -> InfluxDBClient3:
+        with self._making:
+            if self._made is None:
+                self._made = _client(self._host, self._token, self._database, timeout_s=self._timeout_s)
+            return self._made
+
+
+def _client(host: str, token: str, database: str, *, timeout_s: float) -> InfluxDBClient3:
+    from influxdb_client_3 import (  # noqa: PLC0415 - late, as said above
+        InfluxDBClient3,
+        WriteOptions,
+        WritePrecision,
+        WriteType,
+        write_client_options,
+    )
+
+    # All in WriteOptions: the client ignores its own keyword arguments beside them. v3 because the v2 API tells
+    # nothing about single lines; write synchronously because batching mode drops data after its retries.
+    options = WriteOptions(
+        write_type=WriteType.synchronous,
+        write_precision=WritePrecision.US,
+        use_v2_api=False,
+        timeout=int(timeout_s * 1000),
+    )
+    return InfluxDBClient3(
+        host=host,
+        token=token,
+        database=database,
+        write_client_options=write_client_options(write_options=options),
+        query_timeout=int(timeout_s * 1000),
+    )
 
 
 def _refused(status: int | None, message: str, request: str = "") -> PermanentError | TransientError:
