@@ -8,10 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test check dashboards lock
+.PHONY: help install up test prove prove-long check dashboards lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/installed ## everything that is needed: Mosquitto, Python libraries into .venv
 
@@ -20,6 +20,12 @@ up: .venv/installed ## install, then start it all; options: make up ARGS="--http
 
 test: .venv/installed ## install, then run the tests; a few: make test ARGS="tests/bridge -k spool"
 	$(BIN)/pytest $(ARGS)
+
+prove: .venv/installed .venv/system-prove ## inject faults, and print what was lost and doubled; a few: make prove ARGS="R1 R8"
+	$(BIN)/python -m tests.faults $(ARGS)
+
+prove-long: .venv/installed .venv/system-prove ## the same with the faults that take long, an hour or more
+	$(BIN)/python -m tests.faults --long $(ARGS)
 
 check: .venv/installed ## what must be clean before every push
 	$(BIN)/ruff check .
@@ -43,6 +49,11 @@ lock: ## renew requirements/*.txt from pyproject.toml, with uv
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/system-prove: requirements/system.sh
+	@sh requirements/system.sh "$(PYTHON)" strace:strace
+	@mkdir -p .venv
 	@touch $@
 
 .venv/system: requirements/system.sh

@@ -2,10 +2,11 @@
 # Installs what pip cannot, where it is missing: Python with venv, Mosquitto, and the programs that the README and the
 # tests call. `make install` calls it.
 #
-# usage: system.sh PYTHON    (empty when no Python is new enough)
+# usage: system.sh PYTHON [PROGRAM:PACKAGE]...    (PYTHON is empty when none is new enough; what else is wanted)
 set -eu
 
 python=$1
+shift
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin
 
 as_root() {
@@ -16,7 +17,7 @@ missing=
 [ -n "$python" ] || missing="$missing python3"
 [ -n "$python" ] && "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 # Program and Debian package; with brew, Mosquitto's clients come with it, and macOS has the others.
-for each in mosquitto:mosquitto mosquitto_pub:mosquitto-clients curl:curl openssl:openssl; do
+for each in mosquitto:mosquitto mosquitto_pub:mosquitto-clients curl:curl openssl:openssl "$@"; do
     command -v "${each%:*}" >/dev/null || missing="$missing ${each#*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def example() -> list[tuple[str, str]]:
@@ -23,7 +23,7 @@ def example() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md", ".ci/run"])
 def test_every_make_command_that_is_written_down_exists(text: str) -> None:
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)\b", (ROOT / text).read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)\b", (ROOT / text).read_text(), re.MULTILINE))
 
     assert named <= targets()
 
@@ -35,7 +35,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
 def test_make_without_a_target_lists_them_all() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
-    assert set(re.findall(r"^make ([a-z]+)", listed, re.MULTILINE)) == targets()
+    assert set(re.findall(r"^make ([a-z-]+)", listed, re.MULTILINE)) == targets()
 
 
 def test_makefile_needs_no_newer_make_than_macos_has() -> None:

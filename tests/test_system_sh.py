@@ -28,9 +28,13 @@ class Machine:
         self.script = directory / "system.sh"
         self.script.write_text(SCRIPT.read_text().replace(":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin", ""))
 
-    def install(self, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    def install(self, *more: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", self.script, python], env={"PATH": str(self.bin)}, capture_output=True, text=True, check=False
+            ["/bin/sh", self.script, python, *more],
+            env={"PATH": str(self.bin)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def calls(self) -> list[str]:
@@ -68,6 +72,14 @@ def test_a_mosquitto_that_was_there_keeps_its_service(tmp_path: Path) -> None:
         "apt-get update -qq",
         "apt-get install -qq -y --no-install-recommends mosquitto-clients",
     ]
+
+
+def test_what_else_is_wanted_is_installed_too(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "mosquitto", "mosquitto_pub", "curl", "openssl", "apt-get", "sudo")
+
+    machine.install("strace:strace", "curl:curl")
+
+    assert machine.calls()[1:] == ["apt-get install -qq -y --no-install-recommends strace"]
 
 
 def test_debian_without_systemd_and_python_gets_all(tmp_path: Path) -> None:
