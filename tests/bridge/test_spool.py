@@ -324,6 +324,22 @@ def test_prune_never_deletes_what_was_not_shipped(open_spool: OpenSpool, monkeyp
     assert unshipped(spool).lines == [line.encode() for line in lines(1, 2, 3, 4, 5)]
 
 
+def test_what_was_not_shipped_stays_though_what_came_after_it_was(
+    open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "CAPACITY", 1)
+    spool = open_spool()
+    for number in range(1, 6):
+        commit(spool, number)
+    spool.mark_shipped(Chunk(2, 5, 100, []), 1000, {})  # several chunks are on their way at once
+
+    while spool.make_room():
+        pass
+    spool.prune(0)
+
+    assert unshipped(spool).lines == [line.encode() for line in lines(1)]
+
+
 def test_prune_keeps_the_last_window_of_fingerprints(open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "WINDOW", 3)
     spool = open_spool()
