@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ws.hub import Hub, Subscription
 
 PATH = "/ws/sensor_updates"
-SEND_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 2.0
 TRY_AGAIN_LATER = 1013  # IANA's registry of close codes
 RETRY_AFTER_S = 30

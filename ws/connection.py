@@ -8,6 +8,7 @@ one write. Over ASGI it would be one message, one encoding and one write for eac
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request
 
 EXTENSION = "sensorflow.connection"
+SEND_BUFFER_BYTES = 2**18  # Linux doubles it
 
 _NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -38,6 +40,7 @@ class Connection(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         """As uvicorn does it; the application has not started yet when this returns."""
         super().handle_connect(event)
+        self._bound_kernel_buffer()
         if not self.close_sent:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
@@ -74,6 +77,11 @@ class Connection(WebSocketsSansIOProtocol):
         """Give a closing connection this long: one whose client does not read would stay for ever."""
         if not self.disconnected:
             self._abort_timer = self.loop.call_later(delay_s, self.transport.abort)
+
+    def _bound_kernel_buffer(self) -> None:
+        """Left alone, Linux keeps up to 4 MB for a client that does not read, and nobody knows until that is full."""
+        if (client := self.transport.get_extra_info("socket")) is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     @property
     def _is_open(self) -> bool:

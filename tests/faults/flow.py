@@ -37,6 +37,7 @@ class Flow:
     Args:
         rate: What it aims at; a broker that acknowledges more slowly gets less.
         also: More fields of every ``mark_every``-th reading, where a trial needs some that differ.
+        is_stamped: Whether each says when it was ``sent``, by the clock of ``time.monotonic``.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class Flow:
         first: int = 0,
         also: dict[str, object] | None = None,
         mark_every: int = 1,
+        is_stamped: bool = False,
     ) -> None:
         self.accepted: set[int] = set()
         self.marked: set[int] = set()
         self._rate, self._per_message, self._next = rate, per_message, first
         self._also, self._mark_every = also, mark_every
-        self._first = first
+        self._first, self._is_stamped = first, is_stamped
         self._in_flight: dict[int, range] = {}
         self._messages = 0
         self._stopping = threading.Event()
@@ -110,10 +112,13 @@ class Flow:
         return _packet(0x32, _text(topic) + struct.pack(">H", packet_id) + payload.encode())
 
     def _reading(self, n: int) -> dict[str, object]:
-        if self._also is None or n % self._mark_every:
-            return {"n": n}
-        self.marked.add(n)
-        return {"n": n} | self._also
+        reading: dict[str, object] = {"n": n}
+        if self._is_stamped:
+            reading["sent"] = time.monotonic()
+        if self._also is not None and n % self._mark_every == 0:
+            self.marked.add(n)
+            reading |= self._also
+        return reading
 
     def _take(self, data: bytes) -> bytes:
         """PUBACKs are | 0x40 | 2 | packet id |, and nothing else comes."""
