@@ -14,6 +14,7 @@ from tests.e2e.system import System
 from tests.faults import hostile
 from tests.faults.board import ACCEPTED
 from tests.faults.findings import counters, settle, settle_after
+from tests.faults.injections import tables
 from tests.faults.input import Message
 from tests.faults.oracle import Oracle
 from tests.faults.running import board_of, device_of, running
@@ -84,7 +85,7 @@ def hostile_ids(directory: Path) -> Outcome:
         device = device_of(system)
         with Oracle(device) as oracle:
             (first,) = settle_after(system, oracle, device)  # so that its columns are there
-        before = _columns(system)
+        before = tables(system)
         posted = _post(system, ids)
         gets = _get(system, ids)
         raw = RawDevice(system)
@@ -97,7 +98,7 @@ def hostile_ids(directory: Path) -> Outcome:
             until(lambda: counters(system).get("dead_letters", 0) >= len(published - right), 5)
         found = Counter(row["sensor_id"] for row in system.rows("SELECT sensor_id FROM telemetry"))
         buried = counters(system).get("dead_letters", 0)
-        after = _columns(system)
+        after = tables(system)
         cuts = sum(system.log(name).count(CUT) for name in ("bridge", "http_api"))
     wrong_gets = {each for each, status in gets.items() if status != (404 if each in right else 422)}
     return Outcome(
@@ -140,8 +141,3 @@ def _get(system: System, ids: list[str]) -> dict[str, int]:
         answers[each] = answer.status
     connection.close()
     return answers
-
-
-def _columns(system: System) -> set[tuple[str, str]]:
-    there = system.rows("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'iox'")
-    return {(each["table_name"], each["column_name"]) for each in there}

@@ -31,10 +31,9 @@ def beginnings(sort: str, password: bytes) -> Iterator[tuple[bytes, bytes]]:
         (post, b"X: a\r\n"),
         (post + b"Content-Length: 1000\r\n\r\n", b" "),
         (post + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-        (GET, DEAF),
     ]
     connect = mqtt5.ConnectPacket("", username="device", password=password, keep_alive=60).write()
-    kinds = {"slow": slow, "idle": [(b"", b"")], "http": [(GET, b"")], "mqtt": [(connect, b"")]}
+    kinds = {"slow": slow * 8 + [(GET, DEAF)], "idle": [(b"", b"")], "http": [(GET, b"")], "mqtt": [(connect, b"")]}
     return itertools.cycle(kinds[sort])
 
 
@@ -96,7 +95,8 @@ async def last(port: int, begin: bytes, drop: bytes, start_s: float, end_s: floa
 
 
 def first_line(told: bytes) -> str:
-    return told.split(b"\r\n")[0].decode("latin-1")
+    """Of an HTTP answer; of an MQTT one, the kind of the packet and a little more."""
+    return told.split(b"\r\n")[0][:30].decode("latin-1")
 
 
 async def crowd(sort: str, port: int, count: int, seconds: float, password: bytes) -> list[Fate]:
