@@ -58,7 +58,7 @@ def settle(system: System, *, messages: int = 0, timeout_s: float = 30) -> None:
     Raises:
         AssertionError: That does not come true in time.
     """
-    until(lambda: _is_all_shipped(system) and counters(system)["readings"] >= messages, timeout_s)
+    until(lambda: _is_all_shipped(system) and counters(system).get("readings", 0) >= messages, timeout_s)
 
 
 def settle_after(system: System, oracle: Oracle, sender: Sender, *, timeout_s: float = 60) -> list[Reading]:
