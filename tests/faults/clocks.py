@@ -1,6 +1,7 @@
 """The trial of clocks, R16: devices that think it is 1970, and a server whose clock is set back by an hour."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -69,7 +70,8 @@ def wrong_clocks(directory: Path) -> Outcome:
     (directory / "sitecustomize.py").write_text(WRONG_CLOCK)
     clock = directory / "clock"
     clock.write_text("0")
-    with running(directory, PYTHONPATH=directory, CLOCK_FILE=clock) as system:
+    path = os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))
+    with running(directory, PYTHONPATH=path, CLOCK_FILE=clock) as system:
         system.wait_until()
         said, wrong = _say(system, list(claims(datetime.now(UTC))))
         readings = _set_back(system, clock)
