@@ -57,7 +57,8 @@ def initialize_containers(settings: UpSettings, secrets: Path) -> CompleteSettin
     """The same for containers: the broker listens to all of its network, each service has its directory of secrets."""
     completed = complete(settings)
     containers.write_secrets(completed, secrets)
-    prepare_broker(completed, [Listener("", containers.MQTT_PORT)])
+    devices = Listener("", containers.MQTT_PORT, names_clients=not settings.mqtt_shared_device)
+    prepare_broker(completed, [devices, Listener("", containers.MQTT_SERVICES_PORT)])
     return completed
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sensorflow.settings import CompleteSettings
 
 MQTT_PORT = 1883  # inside; where it is published is compose's affair
+MQTT_SERVICES_PORT = 1884  # published nowhere
 ADMIN_TOKEN_FILE = "admin_token.json"  # noqa: S105 # its name, of InfluxDB's --admin-token-file
 
 SECRETS = {

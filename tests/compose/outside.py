@@ -18,14 +18,14 @@ class Outside:
     def __init__(self, directory: Path, *, stack: str = "plain") -> None:
         self.directory = directory
         self.services: dict[str, Any] = load(stack)["services"]
-        self.ports = {inside: free_port() for inside in (1883, 8000, 8181, 8883)}
+        self.ports = {inside: free_port() for inside in (1883, 1884, 8000, 8181, 8883)}
 
     def environment(self, service: str) -> dict[str, str]:
-        """What compose gives the service where nothing is set, and the broker's port, which inside is the usual one."""
+        """What compose gives the service where nothing is set."""
         given = {
             name: self._reach(self._place(value, service)) for name, value in fixed(self.services[service]).items()
         }
-        return without_settings() | {"MQTT_PORT": str(self.ports[1883])} | given
+        return without_settings() | given
 
     def command(self, service: str) -> list[str]:
         """What its container starts."""
@@ -37,7 +37,7 @@ class Outside:
         return ["sh", "-c", *command] if kind == "CMD-SHELL" else command
 
     def initialize(self) -> str:
-        """Run ``init`` as its container does; what it prints. The broker's port is then that of here."""
+        """Run ``init`` as its container does; what it prints. The broker's ports are then those of here."""
         done = subprocess.run(
             [sys.executable, "-m", "sensorflow.cli", *self.command("init")],
             cwd=self.directory,
@@ -48,7 +48,10 @@ class Outside:
         )
         assert done.returncode == 0, done.stderr
         listener = self.broker_directory / "conf.d/listener.conf"
-        listener.write_text(listener.read_text().replace("listener 1883", f"listener {self.ports[1883]} 127.0.0.1"))
+        here = re.sub(
+            r"listener (\d+)", lambda port: f"listener {self.ports[int(port[1])]} 127.0.0.1", listener.read_text()
+        )
+        listener.write_text(here)
         return done.stdout
 
     @property
@@ -68,7 +71,7 @@ class Outside:
             elif source.endswith("_secrets"):
                 text = text.replace("/run/sensorflow", f"/secrets/{source.removesuffix('_secrets')}")
         text = re.sub("^(?=/(data|secrets|spool))", str(self.directory), text)
-        return re.sub(r"(?<!\d)(1883|8000|8181)(?!\d)", lambda port: str(self.ports[int(port[0])]), text)
+        return re.sub(r"(?<!\d)(1883|1884|8000|8181)(?!\d)", lambda port: str(self.ports[int(port[0])]), text)
 
     def _reach(self, text: str) -> str:
         """Names of other containers, and all of one's own addresses, as they are here."""

@@ -89,7 +89,9 @@ def test_services_enter_by_the_passwords_in_their_volumes_and_strangers_do_not(
         for user, owner in {"bridge": "bridge", "http_api": "http_api", "operator": "tools"}.items()
     }
     stranger = publish(outside.ports[1883], "bridge", "not the bridge's password")
+    written = (outside.broker_directory / "conf.d/listener.conf").read_text()
 
+    assert f"listener {outside.ports[1883]} 127.0.0.1\nuse_username_as_clientid true\nlistener" in written
     assert not any("Connection error" in each for each in said.values()), said
     assert STRANGER in stranger
     assert "Error" not in (tmp_path / "mosquitto.log").read_text()

@@ -4,6 +4,7 @@ import re
 from itertools import combinations
 from typing import Any
 
+from sensorflow.up.containers import MQTT_SERVICES_PORT
 from tests.compose.stack import ONE_SHOT, ROOT, load
 
 HANDBOOK = (ROOT / "docs" / "compose.md").read_text()
@@ -23,6 +24,17 @@ def test_three_ports_are_published_to_this_machine_until_a_setting_says_otherwis
         "http_api": [{"target": 8000, "host_ip": "127.0.0.1", "published": "8000"}],
         "grafana": [{"target": 3000, "host_ip": "127.0.0.1", "published": "3000"}],
     }
+
+
+def test_services_use_the_brokers_listener_that_is_published_nowhere(plain: dict[str, Any]) -> None:
+    theirs = {
+        name: each["environment"].get("MQTT_PORT")
+        for name, each in plain.items()
+        if "MQTT_HOST" in each.get("environment", {})
+    }
+
+    assert {name for name, port in theirs.items() if port == MQTT_SERVICES_PORT} == {"bridge", "http_api", "tools"}
+    assert MQTT_SERVICES_PORT not in {port["target"] for each in plain.values() for port in each.get("ports", [])}
 
 
 def test_a_setting_says_where_a_port_is_published() -> None:

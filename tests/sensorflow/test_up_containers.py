@@ -128,5 +128,6 @@ def test_broker_listens_to_all_of_its_network_whatever_is_published(
 
     output = init(tmp_path / "secrets").output
 
-    assert "listener 1883\n" in (tmp_path / "data/mosquitto/conf.d/listener.conf").read_text()
+    listeners = (tmp_path / "data/mosquitto/conf.d/listener.conf").read_text()
+    assert "listener 1883\nuse_username_as_clientid true\nlistener 1884\n" in listeners
     assert "127.0.0.1:11883" in output
