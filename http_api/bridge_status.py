@@ -15,6 +15,7 @@ class BridgeStatus:
 
     def __init__(self) -> None:
         self._status: dict[str, Any] = {}
+        self._has_broker_kept_one = False
         self._heard_s = float("-inf")
 
     def hear(self, payload: bytes, now_s: float) -> None:
@@ -25,6 +26,16 @@ class BridgeStatus:
             return
         if isinstance(status, dict):
             self._status, self._heard_s = status, now_s
+            self._has_broker_kept_one = True
+
+    def reconnected(self) -> None:
+        """This may be another broker, or one that has forgotten everything."""
+        self._has_broker_kept_one = False
+
+    @property
+    def has_session(self) -> bool:
+        """Whether this broker holds what is for the bridge. One that keeps its status does: it saves both at once."""
+        return self._has_broker_kept_one
 
     def is_active(self, now_s: float) -> bool:
         """Whether it runs and has said so lately: the last will covers a crash, the age a hang."""

@@ -51,6 +51,7 @@ class Feed:
             for event in events:
                 if isinstance(event, Connected):
                     self.latest.reconnected()
+                    self.bridge.reconnected()
                 elif event.topic == topics.LIVE:
                     lines += event.payload.split(b"\n")
                 elif topics.is_receipts(event.topic):

@@ -107,6 +107,9 @@ class Ingest:
             )
             id_us = await self._receipt(receipt)
 
+        if id_us is None and not self.bridge.has_session:
+            # Somebody is subscribed who may read nothing, such as a device to "#"; else this had been a PUBACK 0x10.
+            raise TransientError(_refusal_detail(NO_MATCHING_SUBSCRIBERS))
         values = parsed.values()
         record = reading.record(kind.kind, sensor_id, id_us or time_us, values, client_ip, self.zone)
         if id_us is None:

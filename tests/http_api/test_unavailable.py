@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.broker import Broker
+from tests.faults.intruder import Intruder
 from tests.http_api.processes import KEY, Api, StandIn, StatusReader, silence
 from tests.http_api.requests import READING, assert_problem
 from tests.waiting import until
@@ -91,6 +92,21 @@ def test_before_the_bridge_was_ever_there_it_is_503(start_api: StartApi, start_b
     start_bridge()
     until(lambda: api.client.get("/api/v1/health").json()["status"] == "degraded")
     assert api.post("temperature_reading", READING).status_code == 201
+
+
+def test_a_device_that_subscribes_to_everything_hides_from_nobody_that_the_bridge_was_never_there(
+    broker: Broker, start_api: StartApi, start_bridge: StartBridge
+) -> None:
+    api = start_api()
+    api.wait_until(mqtt="connected")
+    with Intruder(broker.port, "device", broker.passwords["device"], "spy") as spy:
+        spy.subscribe("#")
+
+        before = api.post("temperature_reading", READING)
+        start_bridge().leave()
+        until(lambda: api.post("temperature_reading", READING).status_code == 202)
+
+    assert_problem(before, 503, "the bridge has not been connected to this broker yet")
 
 
 def test_when_access_rules_forbid_the_topic_it_is_503_and_an_error_in_the_log(
