@@ -9,12 +9,11 @@ import signal
 from bridge.service import STATUS_FILE_NAME, Bridge
 from bridge.spool import Spool
 from bridge.status import last_will
-from sensorflow import topics
+from sensorflow import broker_limits, topics
 from sensorflow.influx import Influx
 from sensorflow.log import start_logging
 from sensorflow.mqtt import Session, Will
 from sensorflow.settings import BridgeSettings, read
-from sensorflow.up import broker_limits
 
 SESSION_EXPIRY_S = 30 * 86400  # the broker keeps what comes while we are away for this long
 STORE_TIMEOUT_S = 8.0  # below the 10 s in which the process has to end

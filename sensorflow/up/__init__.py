@@ -12,10 +12,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from sensorflow.broker_limits import LossyBrokerError
 from sensorflow.credentials import complete, reachable
 from sensorflow.up import broker, claims, containers, health, table
 from sensorflow.up.broker import Listener
-from sensorflow.up.broker_limits import LossyBrokerError
 from sensorflow.up.child import Child
 from sensorflow.up.services import listeners, prepare_broker, services
 

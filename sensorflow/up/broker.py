@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sensorflow import broker_limits
+from sensorflow.broker_limits import LossyBrokerError
 from sensorflow.credentials import password_file, write_private
-from sensorflow.up import broker_limits
-from sensorflow.up.broker_limits import LossyBrokerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,9 @@ from pathlib import Path
 import mqtt5
 import pytest
 
+from sensorflow import broker_limits
 from sensorflow.errors import PermanentError
 from sensorflow.mqtt import Limits, Session
-from sensorflow.up import broker_limits
 from sensorflow.up.broker import options
 from tests.broker import Broker
 from tests.waiting import until_async
