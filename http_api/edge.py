@@ -10,10 +10,11 @@ first of the row goes, so that a thousand who send nothing cannot keep out one w
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from http_api import problems
 
@@ -104,7 +105,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._has_begun = False  # whether a request has, of which not all is here
         self._is_in_head = True
-        self._unanswered = 0  # requests that uvicorn was given
+        self._unanswered: deque[RequestResponseCycle] = deque()  # what uvicorn was given to answer, in order
         self._overhead_bytes = 0  # since the request began, or the last byte of its body
         self._body_bytes = 0
         self._refusal: tuple[int, str] | None = None
@@ -123,6 +124,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn does it."""
         self.edge.waits_no_more(self)
+        self._forget_answers()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -174,7 +176,8 @@ class Connection(HttpToolsProtocol):
             self._stop(413, f"body of {declared[:30].decode()} bytes, at most {MAX_BODY_BYTES}")
         before = self.cycle
         super().on_headers_complete()
-        self._unanswered += self.cycle is not before
+        if self.cycle is not before:
+            self._unanswered.append(self.cycle)
         self._is_in_head = False
         self._overhead_bytes = 0
 
@@ -196,7 +199,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """One request is answered."""
-        self._unanswered -= 1
+        self._unanswered.popleft()
         super().on_response_complete()
         self._wait_for_the_next()
 
@@ -225,6 +228,7 @@ class Connection(HttpToolsProtocol):
         self._unsent_bytes = unsent_bytes
         has_lingered = self._left_s is not None and now_s - self._left_s >= LINGER_S
         if has_lingered or now_s - self._moved_s >= SEND_TIMEOUT_S:
+            self._forget_answers()
             self.transport.abort()
 
     def _wait_for_the_next(self) -> None:
@@ -241,15 +245,21 @@ class Connection(HttpToolsProtocol):
         self.edge.refused += 1
         has_application = self._has_begun and not self._is_in_head
         is_answered = has_application and self.cycle.response_started
-        if self._unanswered > (has_application and not self.cycle.response_complete):
+        if len(self._unanswered) > (has_application and not self.cycle.response_complete):
             self._close_after_the_last()
             return
         if not is_answered and not self.transport.is_closing():
             self.transport.write(self._raw(problems.problem(status, detail, headers)))
-        if has_application:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._forget_answers()
         self._leave()
+
+    def _forget_answers(self) -> None:
+        """Nobody is there to take them. uvicorn tells only the last request's; an earlier one would be an ERROR."""
+        self.pipeline.clear()
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._unanswered.clear()
 
     def _close_after_the_last(self) -> None:
         """An earlier request has to be answered first, and nothing can be said after it."""

@@ -1,6 +1,7 @@
 import gzip
 import json
 import socket
+import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -137,6 +138,17 @@ def test_ten_requests_may_wait_in_one_connection_and_no_more(api: Api, bridge: S
     assert (answer.count(b"HTTP/1.1 201"), answer.count(b"HTTP/1.1 200")) == (3, 1)
 
     assert 1 <= send(api, GOOD * 5000).count(b"HTTP/1.1 201") <= 12
+
+
+def test_a_client_that_hangs_up_before_all_its_answers_leaves_no_trace(api: Api) -> None:
+    before = api.log.read_text()
+    for _ in range(20):
+        with connect(api) as connection:
+            connection.sendall(GOOD * 3 + PING * 5)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, at once
+
+    assert api.post("temperature_reading", READING).status_code == 201
+    assert api.log.read_text() == before
 
 
 def test_a_client_that_asks_for_another_protocol_gets_this_one(api: Api) -> None:
