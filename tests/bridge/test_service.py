@@ -199,7 +199,6 @@ async def test_every_row_adds_up_and_a_restart_carries_the_totals_on(
         assert ("commit_ms_p50" in row) == (row["commits"] > 0)
     first_after = rows()[len(before)]
     assert (first_after["accepted"], first_after["dead_letters"]) == (15, 5)
-    assert first_after["uptime_s"] < 1
     assert sum(row["commits"] for row in rows()) == 6
     assert max(row.get("commit_ms_max", 0) for row in rows()) > 0
     assert max(row.get("store_ms_max", 0) for row in rows()) > 0
