@@ -25,21 +25,23 @@ from bridge.stats import Stats
 from bridge.status import Condition
 from bridge.timeline import Timeline
 from sensorflow.backoff import backoff_s
+from sensorflow.mqtt import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from bridge.intake import Commit, DeadLetter
     from bridge.spool import Depth, Spool
     from sensorflow.influx import Influx
     from sensorflow.kinds import Kinds
-    from sensorflow.mqtt import Session
+    from sensorflow.mqtt import Event, Session
     from sensorflow.reading import TimeWindow
 
 STATUS_FILE_NAME = "bridge-status.json"
 PRUNE_INTERVAL_S = 5.0
 FLUSH_TIMEOUT_S = 2.0
+MAX_COMMIT_BYTES = 2**20  # of payloads; the spool leaves many times that of its disk (bridge.spool.RESERVE_BYTES)
 
 _log = logging.getLogger("bridge")
 
@@ -126,8 +128,13 @@ class Bridge:
             if not arrival.done():
                 arrival.cancel()
                 return
+            await self._accept(arrival.result(), stopping)
+
+    async def _accept(self, events: list[Event], stopping: asyncio.Event) -> None:
+        """All of them, but for what finds no room before we are told to stop: that stays with the broker."""
+        for portion in portions(events):
             started_s = time.perf_counter()
-            commit = self._intake.decide(arrival.result(), _now_us())
+            commit = self._intake.decide(portion, _now_us())
             if not commit.is_empty:
                 if not await self._commit(commit, stopping):
                     return
@@ -196,6 +203,23 @@ class Bridge:
 
     def _in_spool(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *arguments)
+
+
+def portions(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """The events in order, in parts of about ``MAX_COMMIT_BYTES``, so that none needs more disk than is left for it.
+
+    Lines are longer than the payloads that they come from, up to ten times where these are arrays.
+    """
+    portion: list[Event] = []
+    size = 0
+    for event in events:
+        portion.append(event)
+        size += len(event.payload) if isinstance(event, Delivery) else 0
+        if size >= MAX_COMMIT_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def _now_us() -> int:
