@@ -12,13 +12,12 @@ from typing import Any
 from sensorflow.errors import SensorFlowError
 from sensorflow.influx import Influx
 from tests.e2e.system import System
-from tests.faults.flow import Board, Flow, judge, rss_mb, wait_until_drained
+from tests.faults.flow import Board, Flow, judge, rss_mb, wait_until_drained, warm_up
 from tests.faults.rude_store import FAULTS, PARTIAL, RudeStore
 from tests.faults.trial import Outcome, trial
 from tests.waiting import until
 
 RATE = 5_000  # readings per second
-WARM_UP = 280_000  # readings, after which the bridge's memory of past readings is as large as it gets
 BEFORE_S = 10.0
 FORGOTTEN_S = 10.0
 TIMES = 1_000
@@ -46,10 +45,7 @@ def _store_away(directory: Path, away_s: float) -> Outcome:
     system.start()
     try:
         system.wait_until()
-        warm = Flow(system, rate=50_000, per_message=4)
-        until(lambda: warm.offered >= WARM_UP, 60)
-        warm.stop()
-        wait_until_drained(system)
+        warm = warm_up(system)
         flow = Flow(system, rate=RATE, first=warm.offered)
         board = Board(system, rate=100)
         began = time.monotonic()
