@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Connected", "Delivery", "Limits", "RefusedError", "Session", "UnavailableError", "Will"]
 
 CONNECT_TIMEOUT_S = 5.0
-SUBACK_POLL_S = 0.05
 SETTLED_S = 1.0
 MAX_PENDING_EVENTS = 10_000
 MAX_PENDING_BYTES = 16 * 2**20
@@ -310,12 +309,6 @@ class Session:
                 for each in self._subscriptions
             ]
             connection.send(mqtt5.SubscribePacket(1, filters, subscription_id=connection.new_subscription_id()).write())
-            # A resumed session has its subscriptions. Where more waits for it than we take at once, we do not listen
-            # until that is taken, and the SUBACK comes behind it.
-            while not connection.subscribed.done():
-                if session_present and connection.is_paused:
-                    return True
-                await asyncio.wait([connection.subscribed], timeout=SUBACK_POLL_S)
             for topic, code in zip(self._subscriptions, map(int, await connection.subscribed), strict=True):
                 if code >= 0x80:
                     raise PermanentError(f"broker refused the subscription to {topic!r}: reason code 0x{code:02x}")
@@ -374,11 +367,6 @@ class _Connection(asyncio.Protocol):
     def served_s(self) -> float:
         """Seconds since then, 0 before."""
         return 0.0 if self._serves_since is None else _now() - self._serves_since
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether we do not listen, because too much waits to be taken."""
-        return self._is_paused
 
     def send(self, data: bytes) -> None:
         """Send packets, unless the connection is lost; how many there can be is bounded by what they answer."""
