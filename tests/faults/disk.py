@@ -102,7 +102,8 @@ def _fill(system: System, ballast: Path | None = None) -> Full:
                 ballast.unlink()
             system.start("store")
             until(lambda: not status(system)["spool"]["is_full"], 60)
-            until(lambda: status(system)["counters"]["accepted"] >= len(flow.accepted), 60)
+            with suppress(AssertionError):  # how many are lost is the verdict's to say
+                until(lambda: status(system)["counters"]["accepted"] >= len(flow.accepted), 30)
             wait_until_drained(system)
             verdict = judge(system, flow.accepted)
         finally:
