@@ -83,16 +83,10 @@ def percentile(in_order: Sequence[float], part: float) -> float:
 
 
 def _totals(condition: Condition) -> dict[str, Value]:
-    depth = condition.depth
     return {
         "uptime_s": round(condition.uptime_s, 1),
-        "accepted": depth.accepted,
-        "stored": depth.stored,
-        "spooled": depth.spooled,
-        "dead_letters": depth.dead_letters,
-        "duplicates": depth.duplicates,
-        "live_dropped": condition.live_dropped,
-        "spool_bytes": depth.size_bytes,
+        **condition.counters,
+        "spool_bytes": condition.depth.size_bytes,
         "spool_oldest_s": condition.oldest_s,
         "spool_is_full": float(condition.is_full),  # numbers too, so that they can be drawn
         "broker_connected": float(condition.has_broker),

@@ -40,6 +40,19 @@ class Condition:
         oldest_us = self.depth.oldest_us
         return round(max(0, self.time_us - oldest_us) / 1e6, 3) if oldest_us else 0
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """Numbers of readings; ``accepted = stored + spooled + dead_letters``, always."""
+        depth = self.depth
+        return {
+            "accepted": depth.accepted,
+            "stored": depth.stored,
+            "spooled": depth.spooled,
+            "dead_letters": depth.dead_letters,
+            "duplicates": depth.duplicates,
+            "live_dropped": self.live_dropped,
+        }
+
 
 def status(condition: Condition, state: str) -> bytes:
     """The JSON object of ``status/bridge`` and of the status file."""
@@ -59,14 +72,7 @@ def status(condition: Condition, state: str) -> bytes:
                 "oldest_s": condition.oldest_s,
                 "is_full": condition.is_full,
             },
-            "counters": {
-                "accepted": depth.accepted,
-                "stored": depth.stored,
-                "spooled": depth.spooled,
-                "dead_letters": depth.dead_letters,
-                "duplicates": depth.duplicates,
-                "live_dropped": condition.live_dropped,
-            },
+            "counters": condition.counters,
         }
     )
 
