@@ -40,10 +40,8 @@ class Fingerprints:
     """The last ``WINDOW`` deliveries of one MQTT session: at most one for each packet id."""
 
     def __init__(self, entries: Iterable[bytes] = ()) -> None:
-        self._seen: dict[bytes, tuple[int, bytes]] = {}
-        self._count = 0
-        for each in entries:
-            self.add(each)
+        self._seen = {each[:2]: (number, each) for number, each in enumerate(entries, 1)}
+        self._count = max((number for number, _ in self._seen.values()), default=0)
 
     def __contains__(self, each: bytes) -> bool:
         count, known = self._seen.get(each[:2], (0, b""))

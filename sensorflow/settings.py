@@ -71,7 +71,7 @@ WsSecret = Annotated[Secret, AfterValidator(_differs)]
 class Common(BaseModel):
     """What every process reads."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     data_dir: Path = Path("data")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

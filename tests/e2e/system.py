@@ -66,6 +66,10 @@ class System:
         """As ``sensorflow up`` does; its exit code."""
         return self._end(name, signal.SIGTERM)
 
+    def send_signal(self, name: str, number: signal.Signals) -> None:
+        """Tell it something."""
+        self._processes[name].send_signal(number)
+
     def stop_all(self) -> None:
         """In the order in which ``sensorflow up`` does it."""
         for name in [name for name in reversed(self._services) if name in self._processes]:

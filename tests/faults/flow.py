@@ -24,7 +24,7 @@ from tests.e2e.system import System
 from tests.waiting import until
 
 SENSORS = 20
-WARM_UP = 280_000  # readings; the timeline remembers 200,000, the fingerprints 60,000 messages
+WARM_UP = 130_000  # readings; the timeline remembers 100,000, the fingerprints 60,000 messages
 _IN_FLIGHT = 500  # messages; a device waits for PUBACKs beyond
 _TICK_S = 0.005
 _FIRST_OF_BOARD = 1_000_000_000  # boards and devices count apart
@@ -226,7 +226,7 @@ def judge(system: System, accepted: Iterable[int], *, sent: Iterable[int] | None
 
 def warm_up(system: System) -> Flow:
     """Send so many that the bridge's memory of past readings is as large as it gets; what has done it, stopped."""
-    flow = Flow(system, rate=50_000, per_message=4)
+    flow = Flow(system, rate=50_000, per_message=2)
     until(lambda: flow.offered >= WARM_UP, 60)
     flow.stop()
     wait_until_drained(system)

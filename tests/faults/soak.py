@@ -21,7 +21,7 @@ MAX_FILES_APART = 4  # connections that come and go: pings of the store, statist
 
 @trial("R30", must_hold="memory grows < 1 MB/min; files open constant; spool back < 1 MB", is_long=True)
 def soak(directory: Path) -> Outcome:
-    """What the spool keeps on purpose, the replay window and the last 100,000 readings, is no backlog."""
+    """What the spool keeps on purpose, the replay window and the last 50,000 readings, is no backlog."""
     system = System(directory, REPLAY_WINDOW_S=SOAK_S / 10, STORE_QUERY_MAX_ROWS=100_000_000)
     system.start()
     try:

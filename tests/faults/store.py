@@ -26,6 +26,7 @@ TIMES = 1_000
 @trial(
     "R5",
     must_hold="0 lost, 0 duplicated; p99 to 201 <= 1.2x; drain >= 2x ingest; memory +<= 20 MB",
+    is_alone=True,
 )
 def store_away(directory: Path) -> Outcome:
     return _store_away(directory, 60)

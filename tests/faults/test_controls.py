@@ -14,8 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_settings")]
 
 
 def kill(directory: Path, order: str) -> Outcome:
-    bridge = [str(Path(__file__).with_name("variant_bridge.py")), order]
-    return kill_bridge(directory, kills=KILLS, messages=MESSAGES, most_s=100, bridge=bridge)
+    return kill_bridge(directory, kills=KILLS, messages=MESSAGES, most_s=100, bridge=order)
 
 
 def test_r1_holds_where_the_bridge_acknowledges_after_the_commit(tmp_path: Path) -> None:

@@ -32,11 +32,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One row of the table; ``run`` gets an empty directory of its own."""
+    """One row of the table; ``run`` gets an empty directory of its own.
+
+    Args:
+        is_long: It belongs to ``make prove-long``.
+        is_alone: It measures time, so nothing else may run beside it.
+    """
 
     name: str
     must_hold: str
     is_long: bool
+    is_alone: bool
     run: Callable[[Path], Outcome]
 
 
@@ -44,13 +50,13 @@ TRIALS: dict[str, Trial] = {}
 
 
 def trial(
-    name: str, *, must_hold: str, is_long: bool = False
+    name: str, *, must_hold: str, is_long: bool = False, is_alone: bool = False
 ) -> Callable[[Callable[[Path], Outcome]], Callable[[Path], Outcome]]:
     """Make a function a trial, known by its name, such as ``R8``."""
 
     def register(run: Callable[[Path], Outcome]) -> Callable[[Path], Outcome]:
         assert name not in TRIALS, name
-        TRIALS[name] = Trial(name, must_hold, is_long, run)
+        TRIALS[name] = Trial(name, must_hold, is_long, is_long or is_alone, run)
         return run
 
     return register

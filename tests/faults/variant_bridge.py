@@ -1,10 +1,14 @@
-"""A bridge on a slow disk, for the negative control: ``right`` acknowledges after the commit, ``wrong`` before it.
+"""A bridge that SIGUSR1 kills as ``kill -9`` does, and starts again: each is forked where all modules are loaded.
 
-Not in the product, where no setting could make it wrong. The disk is slow for both, so that a kill finds a commit under
-way, and nothing differs but the order.
+To load them is most of a start, and fifty starts of Python would take longer than all that R1 is about.
+
+``ours`` is the bridge as it is. The other two are for the negative control, on a disk that is slow for both, so that a
+kill finds a commit under way: ``right`` acknowledges after the commit, ``wrong`` before it.
 """
 
 import asyncio
+import os
+import signal
 import sys
 
 from bridge import __main__ as bridge_main
@@ -31,6 +35,26 @@ class AckFirst(SlowBridge):
         return await super()._commit(commit, stopping)
 
 
+BRIDGES = {"ours": Bridge, "right": SlowBridge, "wrong": AckFirst}
+
+
+def main() -> None:
+    """Fork one bridge after the other, until SIGTERM, which the last one is told."""
+    setattr(bridge_main, "Bridge", BRIDGES[sys.argv[1]])  # noqa: B010 - no name of ours
+    told = {signal.SIGUSR1, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, told)
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
+            bridge_main.main()
+            return
+        number = signal.sigwait(told)
+        os.kill(pid, signal.SIGKILL if number == signal.SIGUSR1 else signal.SIGTERM)
+        _, status = os.waitpid(pid, 0)
+        if number == signal.SIGTERM:
+            sys.exit(os.waitstatus_to_exitcode(status))
+
+
 if __name__ == "__main__":
-    setattr(bridge_main, "Bridge", {"right": SlowBridge, "wrong": AckFirst}[sys.argv[1]])  # noqa: B010 - no name of ours
-    bridge_main.main()
+    main()
