@@ -309,15 +309,13 @@ class Session:
                 for each in self._subscriptions
             ]
             connection.send(mqtt5.SubscribePacket(1, filters, subscription_id=connection.new_subscription_id()).write())
-            for topic, code in zip(self._subscriptions, map(int, await connection.subscribed), strict=True):
-                if code >= 0x80:
-                    raise PermanentError(f"broker refused the subscription to {topic!r}: reason code 0x{code:02x}")
+            await connection.subscribed
         return session_present
 
     async def _watch(self, connection: _Connection) -> None:
         """Ping, until the connection is lost or nothing has come for too long (half-open TCP)."""
         while True:
-            await asyncio.wait([connection.lost], timeout=self._keepalive_s / 4)
+            await asyncio.wait([connection.lost], timeout=self._keepalive_s / 8)
             if connection.lost.done():
                 raise UnavailableError(connection.lost.result())
             if connection.silent_s > 1.2 * self._keepalive_s:
@@ -339,7 +337,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, session: Session) -> None:
         loop = _loop()
         self.let_in: asyncio.Future[bool] = loop.create_future()
-        self.subscribed: asyncio.Future[list[mqtt5.SubAckReasonCode]] = loop.create_future()
+        self.subscribed: asyncio.Future[None] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
         self._session = session
         self._transport: asyncio.Transport | None = None
@@ -467,16 +465,14 @@ class _Connection(asyncio.Protocol):
     def _receive(self, packet: mqtt5.Packet, size: int) -> None:
         match packet:
             case PublishPacket():
-                if not self._session._arrive(Delivery(packet, self), size) and self._transport is not None:  # noqa: SLF001 - one noun in two classes
-                    self._is_paused = True
-                    self._transport.pause_reading()
+                if not self._session._arrive(Delivery(packet, self), size):  # noqa: SLF001 - one noun in two classes
+                    self._pause()
             case mqtt5.PubAckPacket():
                 self._acknowledged(packet)
             case mqtt5.ConnAckPacket():
                 self._let_in(packet)
             case mqtt5.SubAckPacket():
-                if not self.subscribed.done():
-                    self.subscribed.set_result(packet.reason_codes)
+                self._answered(packet)
             case mqtt5.DisconnectPacket():
                 self._disconnect_reason = f"broker disconnected us: {packet.reason_code!r} {packet.reason_str or ''}"
             case _:
@@ -497,6 +493,28 @@ class _Connection(asyncio.Protocol):
         self._has_subscription_ids = packet.subscription_id_available
         self._session._arrive(Connected(packet.session_present), 0)  # noqa: SLF001 - one noun in two classes
         self.let_in.set_result(packet.session_present)
+
+    def _pause(self) -> None:
+        """Do not listen until what has arrived is taken."""
+        if self._transport is None:
+            return
+        self._is_paused = True
+        self._transport.pause_reading()
+        if not self.subscribed.done():
+            # Only a session that is resumed has messages now. It has its subscriptions too, and the SUBACK may be
+            # behind all that waits for us.
+            self.subscribed.set_result(None)
+
+    def _answered(self, packet: mqtt5.SubAckPacket) -> None:
+        asked = zip(self._session._subscriptions, map(int, packet.reason_codes), strict=True)  # noqa: SLF001 - as above
+        if refused := [f"{topic!r} (0x{code:02x})" for topic, code in asked if code >= 0x80]:
+            error = f"broker refused the subscription to {', '.join(refused)}"
+            if self.subscribed.done():
+                self.abort(error)
+            else:
+                self.subscribed.set_exception(PermanentError(error))
+        elif not self.subscribed.done():
+            self.subscribed.set_result(None)
 
     def _acknowledged(self, packet: mqtt5.PubAckPacket) -> None:
         if (waiting := self._in_flight.pop(packet.packet_id, None)) is None:

@@ -19,6 +19,7 @@ from tests.waiting import until
 
 RATE = 5_000  # readings per second
 BEFORE_S = 10.0
+AFTER_S = 5.0
 FORGOTTEN_S = 10.0
 TIMES = 1_000
 
@@ -57,7 +58,8 @@ def _store_away(directory: Path, away_s: float) -> Outcome:
         back = time.monotonic()
         system.start("store")
         drained_per_s = _drain_rate(system, lambda: warm.offered + flow.offered)
-        rss_after = _most_rss_mb(system, 0.1)
+        drained = time.monotonic()
+        rss_after = _most_rss_mb(system, AFTER_S)
         flow.stop()
         board.stop()
         wait_until_drained(system)
@@ -65,7 +67,9 @@ def _store_away(directory: Path, away_s: float) -> Outcome:
         verdict = judge(system, accepted)
     finally:
         system.stop_all()
-    slower = board.p99_s(left, back) / board.p99_s(began, left)
+    # The machine may be slower in one part of it than in another, whatever the store does.
+    usual_s = max(board.p99_s(began, left), board.p99_s(drained, drained + AFTER_S))
+    slower = board.p99_s(left, back) / usual_s
     grown = max(rss_away, rss_after) - rss_before
     return Outcome(
         injected=f"store away for {away_s:.0f} s",
