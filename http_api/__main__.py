@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 import uvicorn
 import uvloop
 
-from http_api import app, feed, health, heartbeat, open_files, problems
-from http_api.auth import Key
+from http_api import app, endpoints, feed, health, heartbeat, open_files, problems, schemas
+from http_api.auth import Guard, Key
 from http_api.bridge_status import BridgeStatus
 from http_api.clock import Clock
 from http_api.edge import MAX_CONNECTIONS, Edge
@@ -97,15 +97,19 @@ async def serve(config: HttpApiSettings) -> None:
         )
         return health.report(facts, version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)
 
+    newest = NewestReadings(_influx(config, STORE_TIMEOUT_S), store, latest, bridge, session)
+    key = Key(config.api_key)
     api = app.build(
+        [
+            *endpoints.readings.operations(kinds, ingest),
+            endpoints.latest.operation(kinds, newest, zone),
+            *endpoints.vitals.operations(report),
+        ],
+        schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds),
+        guard=Guard({"write": key, "read": key}),
         kinds=kinds,
-        key=Key(config.api_key),
-        ingest=ingest,
-        newest=NewestReadings(_influx(config, STORE_TIMEOUT_S), store, latest, bridge, session),
-        health_report=report,
         version=VERSION,
-        zone=zone,
-        gateway=gateway.routes(),
+        more=gateway.routes(),
     )
     fan_out = Feed(session, receipts, bridge, latest, ingest, hub)
     async with asyncio.TaskGroup() as group:

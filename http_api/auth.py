@@ -1,13 +1,19 @@
-"""Who may in: one key for boards and programs, another for browsers."""
+"""Who may in, and for what: one key for boards and programs, another for browsers."""
 
 from __future__ import annotations
 
 import hmac
 from typing import TYPE_CHECKING
 
+from http_api import problems
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import SecretStr
     from starlette.requests import HTTPConnection
+
+    from http_api.operation import Scope
 
 
 class Key:
@@ -33,3 +39,20 @@ class Key:
         if scheme.lower() == "bearer":
             return token.strip()
         return connection.query_params.get(self._query, "") if self._query else ""
+
+
+class Guard:
+    """Lets requests pass by their key."""
+
+    def __init__(self, keys: Mapping[Scope, Key]) -> None:
+        self._keys = keys
+
+    def authorize(self, request: HTTPConnection, scope: Scope) -> None:
+        """Let it pass.
+
+        Raises:
+            HTTPException: 401: it shows no key that is good for this.
+        """
+        key = self._keys.get(scope)
+        if key is None or not key.opens(request):
+            raise problems.unauthorized()

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="SensorFlow"'
 
+STATUSES = {  # as the documentation says it
+    401: "No key, or a wrong one.",
+    403: "The key is not good for this.",
+    404: "Nothing there.",
+    408: "The request took too long to come.",
+    413: "The body is too large; the detail says the bound.",
+    415: "The content type is none of those that are read here, or the body is packed.",
+    422: "The request is not acceptable; `errors` names the fields.",
+    429: "Too many requests: send it again after Retry-After seconds.",
+    503: "Not now: send it again after Retry-After seconds.",
+}
 _DETAILS = {
     401: "no key, or a wrong one; send it as the header X-API-Key",
     404: "nothing here",

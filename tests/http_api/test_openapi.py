@@ -1,7 +1,8 @@
-from typing import Any
+from typing import Any, cast
 
+from http_api import endpoints, schemas
 from http_api.openapi import document
-from sensorflow.kinds import Kind, load_kinds, measure
+from sensorflow.kinds import Kind, Kinds, load_kinds, measure
 
 
 class Vat(Kind):
@@ -11,7 +12,16 @@ class Vat(Kind):
     is_open: bool | None = None
 
 
-DOCUMENT = document({**load_kinds(), "vat": Vat}, "1.2.3")
+KINDS: Kinds = {**load_kinds(), "vat": Vat}
+DOCUMENT = document(
+    [
+        *endpoints.readings.operations(KINDS, cast("Any", None)),
+        endpoints.latest.operation(KINDS, cast("Any", None), cast("Any", None)),
+        *endpoints.vitals.operations(dict),
+    ],
+    schemas.shared(KINDS) | endpoints.readings.schemas(KINDS),
+    "1.2.3",
+)
 
 
 def test_a_kind_of_the_users_own_has_its_endpoint_and_schema() -> None:

@@ -1,0 +1,67 @@
+"""``POST /api/v1/{kind}``: one reading, answered when it is safe."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from http_api.answers import client_ip, json_response
+from http_api.body import read_json
+from http_api.operation import Answer, Json, Operation, json_content, ref
+from http_api.schemas import SENSOR_ID
+from sensorflow.errors import TransientError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from http_api.ingest import Ingest
+    from http_api.operation import Endpoint
+    from sensorflow.kinds import Kind, Kinds
+
+
+def operations(kinds: Kinds, ingest: Ingest) -> list[Operation]:
+    """One for each kind."""
+    return [_operation(kind, _post(kind, ingest)) for kind in kinds.values()]
+
+
+def schemas(kinds: Kinds) -> dict[str, Json]:
+    """What a board sends, by kind: over HTTP the sensor has to be named."""
+    return {name: _schema(kind) for name, kind in kinds.items()}
+
+
+def _operation(kind: type[Kind], serve: Endpoint) -> Operation:
+    record = ref(f"{kind.kind}_record")
+    return Operation(
+        method="POST",
+        path=f"/api/v1/{kind.kind}",
+        serve=serve,
+        tag="write",
+        summary=f"Store one {kind.kind.replace('_', ' ')}.",
+        scope="write",
+        body=json_content(ref(kind.kind)),
+        answers={
+            201: Answer("On disk; in the store exactly once.", json_content(record)),
+            202: Answer(
+                "Only the broker has it yet: `durable` is false and `id` may still change.", json_content(record)
+            ),
+        },
+        problems=(401, 408, 413, 415, 422, 503),
+    )
+
+
+def _post(kind: type[Kind], ingest: Ingest) -> Endpoint:
+    async def post(request: Request) -> Response:
+        try:
+            accepted = await ingest.accept(kind, await read_json(request), client_ip(request))
+        except asyncio.CancelledError:  # not passed on: only the stop cancels a request, and the client wants an answer
+            raise TransientError("the server stops before the reading is safe") from None
+        return json_response(accepted.record, 201 if accepted.is_durable else 202)
+
+    return post
+
+
+def _schema(kind: type[Kind]) -> Json:
+    schema = kind.model_json_schema()
+    properties = schema["properties"] | {"sensor_id": SENSOR_ID}
+    return schema | {"properties": properties, "required": [*schema.get("required", []), "sensor_id"]}

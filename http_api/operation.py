@@ -1,0 +1,156 @@
+"""One endpoint: what serves it, who may, and what /openapi.json says of it. Declared once, so that they agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from http_api.problems import MEDIA_TYPE, STATUSES
+from sensorflow.errors import FieldError, RejectedError
+
+if TYPE_CHECKING:
+    from http_api.auth import Guard
+
+Json = dict[str, Any]
+Scope = Literal["write", "read", "live", "admin"]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Query(BaseModel):
+    """The parameters of one endpoint; a name that it does not know is an error, so that a typo does not go unseen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer that is no problem.
+
+    Args:
+        content: Media Type Object (OpenAPI 3.1, 4.8.14) by media type; see :func:`json_content`.
+    """
+
+    description: str
+    content: Mapping[str, Json] = field(default_factory=dict)
+
+    def document(self) -> Json:
+        """As a Response Object."""
+        return {"description": self.description} | ({"content": dict(self.content)} if self.content else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    Args:
+        path: As Starlette writes it; the parameters in it are described by ``path_parameters``, a schema each.
+        tag: Under which the documentation shows it.
+        scope: What a key has to be good for; None lets everybody in.
+        query: Reads the parameters; ``serve`` gets them by :func:`read_query`.
+        body: Media Type Object by media type; empty where none is read.
+        problems: The statuses that it answers with problem details.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    serve: Endpoint
+    tag: str
+    summary: str
+    description: str = ""
+    scope: Scope | None = None
+    path_parameters: Mapping[str, Json] = field(default_factory=dict)
+    query: type[Query] | None = None
+    body: Mapping[str, Json] = field(default_factory=dict)
+    answers: Mapping[int, Answer]
+    problems: tuple[int, ...] = ()
+
+    @property
+    def plain_path(self) -> str:
+        """As OpenAPI writes it."""
+        return re.sub(r":\w+}", "}", self.path)
+
+    def route(self, guard: Guard) -> Route:
+        """To be mounted: who has no right to it does not get as far as ``serve``."""
+
+        async def serve(request: Request) -> Response:
+            if self.scope is not None:
+                guard.authorize(request, self.scope)
+            return await self.serve(request)
+
+        return Route(self.path, serve, methods=[self.method])
+
+    def document(self) -> Json:
+        """As an Operation Object."""
+        name = re.sub(r"\W+", "_", self.plain_path.removeprefix("/api/v1")).strip("_")
+        document: Json = {
+            "operationId": f"{self.method.lower()}_{name}",
+            "tags": [self.tag],
+            "summary": self.summary,
+            "responses": {str(status): answer.document() for status, answer in self.answers.items()}
+            | {str(status): _problem(status) for status in self.problems},
+        }
+        if self.description:
+            document["description"] = self.description
+        if parameters := [*_in_path(self.path_parameters), *_in_query(self.query)]:
+            document["parameters"] = parameters
+        if self.body:
+            document["requestBody"] = {"required": True, "content": dict(self.body)}
+        if self.scope is None:
+            document["security"] = []
+        return document
+
+
+def read_query(model: type[AnyQuery], request: Request) -> AnyQuery:
+    """The request's parameters; one that comes twice counts by its last value.
+
+    Raises:
+        RejectedError: ``bad_query``: names each parameter, what it was and what it must be.
+    """
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False)
+        raise RejectedError("bad_query", *map(_field_error, errors)) from None
+
+
+def json_content(schema: Json, *, example: Any = None, media_type: str = "application/json") -> dict[str, Json]:
+    """Content of one media type."""
+    return {media_type: {"schema": schema} | ({} if example is None else {"example": example})}
+
+
+def ref(name: str) -> Json:
+    """A schema of the document's components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _field_error(error: Any) -> FieldError:
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return FieldError(name, "there is no such parameter here")
+    return FieldError(name, f"{error['input']!r:.80}: {error['msg']}")
+
+
+def _problem(status: int) -> Json:
+    return {"description": STATUSES[status], "content": {MEDIA_TYPE: {"schema": ref("problem")}}}
+
+
+def _in_path(parameters: Mapping[str, Json]) -> list[Json]:
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in parameters.items()]
+
+
+def _in_query(model: type[Query] | None) -> list[Json]:
+    schema = model.model_json_schema() if model else {}
+    return [
+        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": each}
+        for name, each in schema.get("properties", {}).items()
+    ]
