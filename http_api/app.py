@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
-from starlette.responses import Response
-from starlette.routing import Route
 
 from http_api import openapi, problems
 
@@ -17,6 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
     from http_api.auth import Guard
@@ -43,13 +41,9 @@ def build(
     more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application; the operations refer to ``schemas``, and ``more`` is what is no operation: the WebSocket."""
-    document = orjson.dumps(openapi.document(operations, schemas, version))
-
-    async def get_document(_: Request) -> Response:
-        return Response(document, media_type="application/json")
-
+    operations = [*operations, openapi.operation(operations, schemas, version)]
     app = Starlette(
-        routes=[*(each.route(guard) for each in operations), Route(openapi.PATH, get_document), *more],
+        routes=[*(each.route(guard) for each in operations), *more],
         exception_handlers=problems.HANDLERS | {404: _not_found(kinds)},
     )
     app.router.redirect_slashes = False  # boards do not follow redirects

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+from starlette.responses import Response
+
+from http_api.operation import Answer, Json, Operation, json_content
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from http_api.operation import Json, Operation
+    from starlette.requests import Request
 
-PATH = "/openapi.json"
+
+def operation(operations: Sequence[Operation], schemas: Mapping[str, Json], version: str) -> Operation:
+    """``GET /openapi.json``, which speaks of itself too."""
+
+    async def get_document(_: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    itself = Operation(
+        method="GET",
+        path="/openapi.json",
+        serve=get_document,
+        tag="system",
+        summary="This document.",
+        answers={200: Answer("OpenAPI 3.1.", json_content({"type": "object"}))},
+    )
+    body = orjson.dumps(document([*operations, itself], schemas, version))
+    return itself
 
 
 def document(operations: Iterable[Operation], schemas: Mapping[str, Json], version: str) -> Json:
