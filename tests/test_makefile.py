@@ -28,8 +28,8 @@ def test_every_make_command_that_is_written_down_exists(text: str) -> None:
     assert named <= targets()
 
 
-def test_ci_runs_the_readmes_test_command() -> None:
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
+def test_ci_runs_the_readmes_test_command_and_the_proof() -> None:
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make test", "make prove"]
 
 
 def test_make_without_a_target_lists_them_all() -> None:
