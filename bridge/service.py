@@ -16,6 +16,7 @@ from bridge.announcer import Announcer
 from bridge.columns import Columns
 from bridge.declarations import Declarer, declarations
 from bridge.fingerprints import Fingerprints
+from bridge.footprint import footprint
 from bridge.heartbeat import Heartbeat
 from bridge.intake import Intake
 from bridge.reporter import Reporter
@@ -85,7 +86,7 @@ class Bridge:
             replay_window_s=replay_window_s,
             on_change=self._heartbeat.wake,
             on_new_store=self._declarer.wake,
-            on_stored=self._stats.store.add,
+            on_stored=self._stats.stored,
             on_rejected=self._on_rejected,
         )
         self._is_full = False
@@ -138,7 +139,8 @@ class Bridge:
             if not commit.is_empty:
                 if not await self._commit(commit, stopping):
                     return
-                self._stats.commits.add(time.perf_counter() - started_s)
+                self._stats.committed(time.perf_counter() - started_s, len(commit.lines))
+                self._stats.buried(commit.dead_letters)
             self._session.acknowledge(commit.deliveries)
             await self._announcer.announce(commit)
             self._shipper.wake()
@@ -166,6 +168,7 @@ class Bridge:
         self._announcer.mirror([letter])
 
     def _fullness_is(self, *, is_full: bool, why: str = "") -> None:
+        self._stats.buried([letter])
         if is_full != self._is_full:
             self._is_full = is_full
             self._heartbeat.wake()
@@ -201,6 +204,8 @@ class Bridge:
             has_store=self._shipper.is_connected,
         )
 
+            process=footprint(),
+            since_start=self._stats.since_start(),
     def _in_spool(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *arguments)
 

@@ -70,7 +70,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much the spool holds, by number of readings; ``accepted = stored + spooled + dead_letters``, always."""
+    """How much the spool holds, by number of readings; ``accepted = stored + spooled + dead_letters``, always.
+
+    ``room_bytes`` is what it takes before commits are held up, by its limit or by what is free on its disk.
+    """
 
     accepted: int
     stored: int
@@ -84,6 +87,7 @@ class Depth:
 class Spool:
     """The spool of one bridge; a second process that opens it for writing is refused.
 
+    room_bytes: int = 0
     Args:
         max_bytes: When the spool holds this much, or the disk is full up to ``RESERVE_BYTES`` (one commit may go
             beyond either), a commit raises ``SpoolFullError`` until shipped batches have made room. Only commits are
@@ -250,7 +254,8 @@ class Spool:
             dead_letters=refused + rejected,
             duplicates=self._meta("duplicates"),
             oldest_us=oldest[0] if oldest else None,
-            size_bytes=self._bytes()[0],
+            size_bytes=used,
+            room_bytes=max(0, min(self._max_bytes - used, free - RESERVE_BYTES)),
         )
 
     def _bytes(self) -> tuple[int, int]:
@@ -264,6 +269,7 @@ class Spool:
     def _prepare_schema(self, directory: Path) -> None:
         """Bring what an earlier release has written up to date, as a whole or not at all."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        used, free = self._bytes()
         if version > len(STEPS):
             raise SystemExit(f"spool in {directory} has version {version}, this bridge knows {len(STEPS)}: update it")
         if version < len(STEPS):

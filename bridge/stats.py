@@ -5,15 +5,18 @@ No I/O, and no clock but the times passed in.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bridge import histogram
+from bridge.histogram import Histogram
 from sensorflow.reading import fields_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from bridge.intake import DeadLetter
     from bridge.status import Condition
     from sensorflow.reading import Value
 
@@ -66,6 +69,35 @@ class Stats:
         self.commits = Latencies()
         self.store = Latencies()
         self.rows: deque[bytes] = deque(maxlen=MAX_ROWS)
+        self._commit_s = Histogram(histogram.COMMIT_S)
+        self._commit_readings = Histogram(histogram.COMMIT_READINGS)
+        self._store_s = Histogram(histogram.STORE_S)
+        self._dead_letters: Counter[str] = Counter()
+
+    def committed(self, took_s: float, readings: int) -> None:
+        """One commit is on the disk."""
+        self.commits.add(took_s)
+        self._commit_s.add(took_s)
+        self._commit_readings.add(readings)
+
+    def stored(self, took_s: float) -> None:
+        """One chunk is in the store, for the first time."""
+        self.store.add(took_s)
+        self._store_s.add(took_s)
+
+    def buried(self, dead_letters: Iterable[DeadLetter]) -> None:
+        """These are dead letters now."""
+        for letter in dead_letters:
+            self._dead_letters[letter.reason] += 1
+
+    def since_start(self) -> dict[str, Any]:
+        """What the status says beside the totals; it begins anew with the process."""
+        return {
+            "commit_s": self._commit_s.figures(),
+            "commit_readings": self._commit_readings.figures(),
+            "store_s": self._store_s.figures(),
+            "dead_letters": dict(self._dead_letters),
+        }
 
     def end_interval(self, condition: Condition) -> None:
         """Make a row of what was measured since the last, and of how the bridge is now."""

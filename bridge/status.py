@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from sensorflow.reading import timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bridge.spool import Depth
 
 VERSION = version("sensorflow")
@@ -24,6 +26,8 @@ class Condition:
         depth: All of it from one moment, so that its sum holds.
         live_dropped: Since the process started.
         is_full: Whether the spool takes nothing more.
+        process: What the process takes of the machine (:func:`bridge.footprint.footprint`).
+        since_start: What it has measured (:meth:`bridge.stats.Stats.since_start`).
     """
 
     time_us: int
@@ -33,6 +37,8 @@ class Condition:
     is_full: bool
     has_broker: bool
     has_store: bool
+    process: Mapping[str, float] = field(default_factory=dict)
+    since_start: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def oldest_s(self) -> float:
@@ -73,6 +79,9 @@ def status(condition: Condition, state: str) -> bytes:
                 "is_full": condition.is_full,
             },
             "counters": condition.counters,
+            "room_bytes": depth.room_bytes,
+            "process": condition.process,
+            "since_start": condition.since_start,
         }
     )
 

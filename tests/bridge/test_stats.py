@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from bridge import stats as stats_module
+from bridge.intake import DeadLetter
 from bridge.stats import FIELDS, MAX_SAMPLES, Latencies, Stats, percentile
 from sensorflow.reading import parse_fields
 from tests.bridge.conditions import NOW_US, condition
@@ -97,3 +98,19 @@ def test_rows_of_a_day_wait_and_of_more_the_oldest_are_dropped(monkeypatch: pyte
         stats.end_interval(condition(time_us=number))
 
     assert [each.rpartition(b" ")[2] for each in stats.rows] == [b"2", b"3", b"4"]
+
+
+def test_what_is_said_since_the_start_is_not_cleared_by_a_row(stats: Stats) -> None:
+    stats.committed(0.003, 20)
+    stats.stored(0.2)
+    stats.buried([DeadLetter(NOW_US, "bad_json", "no", "sensors/a/b", b"", None)])
+    row(stats)
+    stats.committed(9.0, 1)
+
+    said = stats.since_start()
+
+    assert sum(said["commit_s"]["counts"]) == 2
+    assert said["commit_s"]["counts"][-1] == 1
+    assert said["commit_readings"]["sum"] == 21
+    assert said["store_s"]["sum"] == 0.2
+    assert said["dead_letters"] == {"bad_json": 1}
