@@ -166,9 +166,9 @@ class Bridge:
     def _on_rejected(self, line: str, letter: DeadLetter) -> None:
         self._timeline.forget(line)
         self._announcer.mirror([letter])
+        self._stats.buried([letter])
 
     def _fullness_is(self, *, is_full: bool, why: str = "") -> None:
-        self._stats.buried([letter])
         if is_full != self._is_full:
             self._is_full = is_full
             self._heartbeat.wake()
@@ -202,10 +202,10 @@ class Bridge:
             is_full=self._is_full,
             has_broker=self._session.is_connected,
             has_store=self._shipper.is_connected,
-        )
-
             process=footprint(),
             since_start=self._stats.since_start(),
+        )
+
     def _in_spool(self, call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *arguments)
 

@@ -82,12 +82,12 @@ class Depth:
     duplicates: int
     oldest_us: int | None
     size_bytes: int
+    room_bytes: int = 0
 
 
 class Spool:
     """The spool of one bridge; a second process that opens it for writing is refused.
 
-    room_bytes: int = 0
     Args:
         max_bytes: When the spool holds this much, or the disk is full up to ``RESERVE_BYTES`` (one commit may go
             beyond either), a commit raises ``SpoolFullError`` until shipped batches have made room. Only commits are
@@ -247,6 +247,7 @@ class Spool:
         ).fetchone()
         readings, shipped, rejected = self._meta("readings"), self._meta("shipped"), self._meta("rejected")
         refused = self._meta("dead_letters")
+        used, free = self._bytes()
         return Depth(
             accepted=readings + refused,
             stored=shipped - rejected,
@@ -269,7 +270,6 @@ class Spool:
     def _prepare_schema(self, directory: Path) -> None:
         """Bring what an earlier release has written up to date, as a whole or not at all."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        used, free = self._bytes()
         if version > len(STEPS):
             raise SystemExit(f"spool in {directory} has version {version}, this bridge knows {len(STEPS)}: update it")
         if version < len(STEPS):

@@ -10,7 +10,6 @@ import pytest
 
 from bridge import spool as spool_module
 from bridge.fingerprints import entry
-from bridge.idempotency import Answer, Asked
 from bridge.intake import Commit, DeadLetter
 from bridge.spool import Chunk, Depth, Spool, SpoolFullError
 
@@ -182,18 +181,6 @@ def test_spool_is_nobody_elses_to_read(open_spool: OpenSpool, tmp_path: Path) ->
 
 
 # --- shipping --------------------------------------------------------------------------------------------------------
-def answer(number: int) -> Answer:
-    return Answer(number, 100, Asked(b"r" * 16, number, b"c" * 16, b"p" * 16), b"[%d]" % number)
-
-
-def test_answers_are_there_after_reopening_but_for_those_that_were_forgotten(open_spool: OpenSpool) -> None:
-    commit(open_spool(), 1, answers=[answer(1), answer(2)], oldest_answer_id=1)
-
-    commit(open_spool(), 2, answers=[answer(3), answer(4)], oldest_answer_id=4)
-
-    assert list(open_spool().answers()) == [answer(4)]
-
-
 
 
 def test_chunk_has_whole_batches_within_its_bounds_and_at_least_one(
@@ -391,7 +378,6 @@ def test_full_spool_says_so_with_its_bound_and_writes_nothing(open_spool: OpenSp
     assert MIB <= depth.size_bytes < 1.1 * MIB
 
 
-@pytest.mark.parametrize(("text_bytes", "readings"), [(0, 70), (100, 20), (3000, 1), (3000, 7), (60_000, 1)])
 def test_room_ends_where_commits_are_held_up(open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = open_spool(MIB)
     free = spool.depth()
@@ -404,6 +390,7 @@ def test_room_ends_where_commits_are_held_up(open_spool: OpenSpool, monkeypatch:
     assert open_spool().depth().room_bytes == 0  # the disk has less than is to be left of it
 
 
+@pytest.mark.parametrize(("text_bytes", "readings"), [(0, 70), (100, 20), (3000, 1), (3000, 7), (60_000, 1)])
 def test_full_spool_can_be_shipped_and_has_room_again(open_spool: OpenSpool, text_bytes: int, readings: int) -> None:
     spool = open_spool(MIB)
     text = "x" * text_bytes
