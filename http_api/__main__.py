@@ -26,6 +26,7 @@ from http_api.ingest import Ingest
 from http_api.latest import Latest
 from http_api.newest import STORE_TIMEOUT_S, NewestReadings
 from http_api.receipts import Receipts
+from http_api.server_time import ServerTime
 from http_api.store_watch import PING_EVERY_S, StoreWatch
 from sensorflow import settings, topics
 from sensorflow.influx import Influx
@@ -132,7 +133,7 @@ async def serve(config: HttpApiSettings) -> None:
 async def _listen(api: Any, config: HttpApiSettings, edge: Edge) -> None:
     server = _Server(
         uvicorn.Config(
-            api,
+            ServerTime(api),
             host=config.http_host,
             port=config.http_port,
             http=edge.protocol(),

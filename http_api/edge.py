@@ -14,9 +14,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from http_api import problems
+from http_api import problems, server_time, unreadable
 
 if TYPE_CHECKING:
     import asyncio
@@ -105,6 +105,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._has_begun = False  # whether a request has, of which not all is here
         self._is_in_head = True
+        self._declared_bytes = 0
         self._unanswered: deque[RequestResponseCycle] = deque()  # what uvicorn was given to answer, in order
         self._overhead_bytes = 0  # since the request began, or the last byte of its body
         self._body_bytes = 0
@@ -136,8 +137,8 @@ class Connection(HttpToolsProtocol):
         self._overhead_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._refuse(*(self._refusal or (400, "this is not HTTP/1.1")))
+        except httptools.HttpParserError as error:
+            self._refuse(*(self._refusal or (400, unreadable.reason(data, str(error)))))
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self.edge.waits_no_more(self)
@@ -154,7 +155,8 @@ class Connection(HttpToolsProtocol):
             self._stop(429, f"{MAX_PIPELINED} requests are waiting for their answers")  # which are all it will get
         super().on_message_begin()
         self._has_begun = self._is_in_head = True
-        self._body_bytes = 0
+        self._body_bytes = self._declared_bytes = 0
+        self._take_bare_line_ends(is_in_head=True)
         self.edge.waits(self, self.loop.time())
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -163,7 +165,7 @@ class Connection(HttpToolsProtocol):
             return
         if len(self.headers) >= MAX_HEADERS:
             self._stop(431, f"more than {MAX_HEADERS} headers")
-        super().on_header(name, value)
+        super().on_header(name, value.rstrip(b" \t"))  # which are no part of it (RFC 9110, 5.5), and left on by llhttp
 
     def on_headers_complete(self) -> None:
         """Start the application, where the head is one that may be."""
@@ -171,9 +173,11 @@ class Connection(HttpToolsProtocol):
         if head_bytes > MAX_HEAD_BYTES:
             self._stop(431, f"head of {head_bytes} bytes, at most {MAX_HEAD_BYTES}")
         declared = next((value for name, value in self.headers if name == b"content-length"), b"0")
-        # The parser lets nothing but digits through; the length comes first because int() of very many is slow.
+        # The parser lets nothing but digits through; the count comes first because int() of very many is slow.
         if len(declared) > 10 or int(declared) > MAX_BODY_BYTES:
             self._stop(413, f"body of {declared[:30].decode()} bytes, at most {MAX_BODY_BYTES}")
+        self._declared_bytes = int(declared)
+        self._take_bare_line_ends(is_in_head=False)
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
@@ -216,7 +220,10 @@ class Connection(HttpToolsProtocol):
     def is_late(self) -> None:
         """Go, because no whole request came in time."""
         if self._has_begun:
-            self._refuse(408, f"no complete request within {RECEIVE_TIMEOUT_S:g} s")
+            missing = ""
+            if self._declared_bytes and not self._is_in_head:
+                missing = f": {self._body_bytes} of {self._declared_bytes} bytes of the body came"
+            self._refuse(408, f"no complete request within {RECEIVE_TIMEOUT_S:g} s{missing}")
         else:
             self._leave()
 
@@ -230,6 +237,12 @@ class Connection(HttpToolsProtocol):
         if has_lingered or now_s - self._moved_s >= SEND_TIMEOUT_S:
             self._forget_answers()
             self.transport.abort()
+
+    def _take_bare_line_ends(self, *, is_in_head: bool) -> None:
+        """A board may end the lines of its head with LF alone; in chunks it could hide a request from a proxy."""
+        self.parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=is_in_head, lenient_optional_lf_after_cr=is_in_head
+        )
 
     def _wait_for_the_next(self) -> None:
         if not self._has_begun and not self._unanswered and self._left_s is None:
@@ -249,7 +262,7 @@ class Connection(HttpToolsProtocol):
             self._close_after_the_last()
             return
         if not is_answered and not self.transport.is_closing():
-            self.transport.write(self._raw(problems.problem(status, detail, headers)))
+            self.transport.write(self._raw(problems.problem(status, detail, headers), detail))
         self._forget_answers()
         self._leave()
 
@@ -280,7 +293,12 @@ class Connection(HttpToolsProtocol):
         if self._discarded_bytes > MAX_BODY_BYTES:  # a client that hears nothing is not worth the reading
             self.flow.pause_reading()
 
-    def _raw(self, response: Any) -> bytes:
-        headers = [*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")]
+    def _raw(self, problem: problems.Problem, detail: str) -> bytes:
+        """All of it in bytes; the first line says why too, as a board may read no other."""
+        accept = next((value for name, value in self.headers or () if name == b"accept"), b"")
+        response = problem.as_asked_for(accept)
+        more = [server_time.header(), (b"connection", b"close")]
+        headers = [*self.server_state.default_headers, *response.raw_headers, *more]
         head = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
-        return STATUS_LINE[response.status_code] + head + b"\r\n" + bytes(response.body)
+        first = f"HTTP/1.1 {response.status_code} {detail}\r\n".encode("ascii", "replace")
+        return first + head + b"\r\n" + bytes(response.body)

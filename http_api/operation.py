@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from http_api.answers import LINE_CONTENT
 from http_api.problems import MEDIA_TYPE, STATUSES
 from sensorflow.errors import FieldError, RejectedError
 
@@ -141,7 +142,7 @@ def _field_error(error: Any) -> FieldError:
 
 
 def _problem(status: int) -> Json:
-    return {"description": STATUSES[status], "content": {MEDIA_TYPE: {"schema": ref("problem")}}}
+    return {"description": STATUSES[status], "content": {MEDIA_TYPE: {"schema": ref("problem")}} | LINE_CONTENT}
 
 
 def _in_path(parameters: Mapping[str, Json]) -> list[Json]:

@@ -11,12 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from http_api.answers import line_response, wants_line
 from sensorflow.errors import RejectedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="SensorFlow"'
@@ -26,6 +28,7 @@ STATUSES = {  # as the documentation says it
     403: "The key is not good for this.",
     404: "Nothing there.",
     408: "The request took too long to come.",
+    411: "No Content-Length, so that nobody knows where the body ends.",
     413: "The body is too large; the detail says the bound.",
     415: "The content type is none of those that are read here, or the body is packed.",
     422: "The request is not acceptable; `errors` names the fields.",
@@ -38,10 +41,30 @@ _DETAILS = {
 }
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+class Problem(Response):
+    """Problem details, or one short line for who asks for plain text."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None, **more: Any) -> None:
+        body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+        super().__init__(orjson.dumps(body), status, headers, MEDIA_TYPE)
+        self._detail = detail
+
+    def as_asked_for(self, accept: bytes) -> Response:
+        """In the form that an ``Accept`` header wants."""
+        if not wants_line(accept.decode("latin-1")):
+            return self
+        headers = {name: value for name, value in self.headers.items() if not name.startswith("content-")}
+        return line_response(self.status_code, self._detail, headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        answer = self.as_asked_for(dict(scope["headers"]).get(b"accept", b""))
+        await (super().__call__ if answer is self else answer)(scope, receive, send)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Problem:
     """One problem; ``more`` are further members, such as ``errors``."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
+    return Problem(status, detail, headers, **more)
 
 
 def retry_after_s() -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from http_api.answers import client_ip, json_response
+from starlette.exceptions import HTTPException
+
+from http_api.answers import LINE_CONTENT, client_ip, json_response, line_response, wants_line
 from http_api.body import read_json
 from http_api.operation import Answer, Json, Operation, json_content, ref
 from http_api.schemas import SENSOR_ID
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from http_api.operation import Endpoint
     from sensorflow.kinds import Kind, Kinds
 
+_FRAMING = ("content-length", "transfer-encoding")
+_LINE = {"text/plain": LINE_CONTENT["text/plain"] | {"example": "201 1755354645123456\n"}}
+
 
 def operations(kinds: Kinds, ingest: Ingest) -> list[Operation]:
     """One for each kind."""
@@ -31,7 +36,7 @@ def schemas(kinds: Kinds) -> dict[str, Json]:
 
 
 def _operation(kind: type[Kind], serve: Endpoint) -> Operation:
-    record = ref(f"{kind.kind}_record")
+    content = json_content(ref(f"{kind.kind}_record")) | _LINE
     return Operation(
         method="POST",
         path=f"/api/v1/{kind.kind}",
@@ -41,22 +46,26 @@ def _operation(kind: type[Kind], serve: Endpoint) -> Operation:
         scope="write",
         body=json_content(ref(kind.kind)),
         answers={
-            201: Answer("On disk; in the store exactly once.", json_content(record)),
-            202: Answer(
-                "Only the broker has it yet: `durable` is false and `id` may still change.", json_content(record)
-            ),
+            201: Answer("On disk; in the store exactly once.", content),
+            202: Answer("Only the broker has it yet: `durable` is false and `id` may still change.", content),
         },
-        problems=(401, 408, 413, 415, 422, 503),
+        problems=(401, 408, 411, 413, 415, 422, 503),
     )
 
 
 def _post(kind: type[Kind], ingest: Ingest) -> Endpoint:
     async def post(request: Request) -> Response:
         try:
-            accepted = await ingest.accept(kind, await read_json(request), client_ip(request))
+            body = await read_json(request)
+            if not body and not any(name in request.headers for name in _FRAMING):
+                raise HTTPException(411, "there is no Content-Length, so no body")
+            accepted = await ingest.accept(kind, body, client_ip(request))
         except asyncio.CancelledError:  # not passed on: only the stop cancels a request, and the client wants an answer
             raise TransientError("the server stops before the reading is safe") from None
-        return json_response(accepted.record, 201 if accepted.is_durable else 202)
+        status = 201 if accepted.is_durable else 202
+        if wants_line(request.headers.get("accept", "")):
+            return line_response(status, str(accepted.record["id"]))
+        return json_response(accepted.record, status)
 
     return post
 

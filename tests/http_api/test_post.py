@@ -82,7 +82,11 @@ def test_a_kind_of_the_users_own_has_its_endpoint(api: Api, bridge: StandIn) -> 
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", None]
+    "content_type",
+    [
+        *("application/json", "application/json; charset=utf-8", "APPLICATION/JSON", None),
+        *("text/plain", "application/x-www-form-urlencoded"),  # what boards' libraries send when they are not asked
+    ],
 )
 def test_json_passes_by_whatever_name_or_none(api: Api, content_type: str | None) -> None:
     request = api.client.build_request("POST", "/api/v1/temperature_reading", content=json.dumps(READING))
@@ -93,7 +97,7 @@ def test_json_passes_by_whatever_name_or_none(api: Api, content_type: str | None
     assert api.client.send(request).status_code == 201
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+@pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=a", "application/jsonx"])
 def test_another_content_type_is_415(api: Api, content_type: str) -> None:
     response = api.post("temperature_reading", READING, {"Content-Type": content_type})
 
