@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -27,6 +27,7 @@ MAX_WAITING = 20_000  # frames and dead letters, each
 MAX_WAITING_BYTES = 16 * 2**20  # of both together
 MAX_MESSAGE_BYTES = 128 * 1024  # half of the broker's max_packet_size
 MAX_MIRRORED_BYTES = 1024
+DETAIL_ELSEWHERE = "the dead letter says why"
 LOG_INTERVAL_S = 10.0
 
 _log = logging.getLogger("bridge")
@@ -55,7 +56,7 @@ class Announcer:
         """Send the receipts at once, and the rest soon; never waits."""
         for topic, receipts in commit.receipts.items():
             for payload, count in _receipt_messages(receipts):
-                if len(payload) > MAX_MESSAGE_BYTES + len("{}"):  # one array of a device; http_api asks for one reading
+                if len(payload) > MAX_MESSAGE_BYTES + len("{}"):  # an array of a device, of more than http_api sends
                     self.dropped += count
                     continue
                 try:
@@ -118,10 +119,18 @@ class Announcer:
             self.dropped += count
 
 
-def _receipt_messages(receipts: dict[str, list[object]]) -> Iterator[tuple[bytes, int]]:
+def _receipt_messages(receipts: dict[str, list[Any]]) -> Iterator[tuple[bytes, int]]:
     """JSON objects by correlation, which is hexadecimal; with the number of receipts in each."""
-    members = [b'"%b":%b' % (correlation.encode(), orjson.dumps(ids)) for correlation, ids in receipts.items()]
+    members = [b'"%b":%b' % (correlation.encode(), _outcomes(each)) for correlation, each in receipts.items()]
     return ((b"{%b}" % b",".join(some), len(some)) for some in _groups(members))
+
+
+def _outcomes(outcomes: list[Any]) -> bytes:
+    """In JSON; where that would be too much for a message, without saying in words why some were rejected."""
+    told = orjson.dumps(outcomes)
+    if len(told) < MAX_MESSAGE_BYTES - 64:  # which leaves room for the correlation
+        return told
+    return orjson.dumps([each | {"detail": DETAIL_ELSEWHERE} if isinstance(each, dict) else each for each in outcomes])
 
 
 def _groups(parts: list[bytes]) -> Iterator[list[bytes]]:

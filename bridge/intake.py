@@ -10,10 +10,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from bridge import fingerprints as fp
+from bridge import idempotency
 from sensorflow import topics
 from sensorflow.errors import FieldError, RejectedError
-from sensorflow.kinds import Kind, Kinds, parse_many
+from sensorflow.kinds import SENSOR_ID_PATTERN, Kind, Kinds, parse_many
 from sensorflow.mqtt import Connected, Delivery
 from sensorflow.reading import TimeWindow, fields_text, frame, line, parse_time, series
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bridge.columns import Column, Columns
+    from bridge.idempotency import Answer, Answers
     from bridge.timeline import Timeline
     from sensorflow.mqtt import Event
 
@@ -60,6 +64,9 @@ class Commit:
     frames: list[bytes] = field(default_factory=list)
     receipts: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     """By response topic and correlation: for each reading its id in us, or why it was rejected."""
+    answers: list[Answer] = field(default_factory=list)
+    """To requests that may come again; the spool forgets those before ``oldest_answer_id``."""
+    oldest_answer_id: int = 0
     duplicates: int = 0
     """Messages and readings that are in the spool or the store already."""
 
@@ -71,30 +78,41 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
+    """What a topic means; without a sensor, each reading names its own."""
+
     kind: type[Kind]
-    sensor_id: str
+    sensor_id: str | None
     series: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What http_api says of a reading. Any device could say the same, so each part is checked."""
+    """What http_api says of a message. Any device could say the same, so each part is checked."""
 
     received_us: int
     client_ip: str | None
+    idempotency: str | None = None
 
 
 class Intake:
     """Turns deliveries into commits; remembers what it needs in order to know a reading again."""
 
     def __init__(
-        self, kinds: Kinds, window: TimeWindow, *, columns: Columns, fingerprints: fp.Fingerprints, timeline: Timeline
+        self,
+        kinds: Kinds,
+        window: TimeWindow,
+        *,
+        columns: Columns,
+        fingerprints: fp.Fingerprints,
+        timeline: Timeline,
+        answers: Answers,
     ) -> None:
         self._kinds = kinds
         self._window = window
         self._columns = columns
         self._fingerprints = fingerprints
         self._timeline = timeline
+        self._answers = answers
         self._targets: dict[str, _Target] = {}
 
     def decide(self, events: Iterable[Event], now_us: int) -> Commit:
@@ -128,10 +146,27 @@ class Intake:
                 return
         properties = packet.user_properties
         origin = self._origin(dict(properties), commit.time_us) if properties else _Origin(commit.time_us, None)
-        outcomes = self._accept_all(topic, payload, origin, commit)
+        outcomes = self._answer(topic, payload, origin, commit)
         response_topic, correlation = packet.response_topic, packet.correlation_data or b""
         if response_topic is not None and topics.is_receipts(response_topic) and _CORRELATION.fullmatch(correlation):
             commit.receipts.setdefault(response_topic, {})[correlation.decode()] = outcomes
+
+    def _answer(self, topic: str, payload: bytes, origin: _Origin, commit: Commit) -> list[Any]:
+        """What became of each reading: as it was said before, where http_api has asked before."""
+        asked = idempotency.asked(origin.idempotency, topic, payload)
+        if asked is None:
+            return self._accept_all(topic, payload, origin, commit)
+        try:
+            known = self._answers.find(asked, commit.time_us)
+        except RejectedError as error:
+            return [_reject(error, topic, payload, origin, commit)]
+        if known is not None:
+            commit.duplicates += 1
+            return known
+        outcomes = self._accept_all(topic, payload, origin, commit)
+        commit.answers.append(self._answers.add(asked, outcomes, commit.time_us))
+        commit.oldest_answer_id = self._answers.oldest_id
+        return outcomes
 
     def _accept_all(self, topic: str, payload: bytes, origin: _Origin, commit: Commit) -> list[Any]:
         """Put the readings of one payload into the commit, the bad ones as dead letters; what became of each."""
@@ -147,14 +182,17 @@ class Intake:
             except RejectedError as error:
                 if isinstance(reading, Kind) and len(readings) > 1:  # not the good ones beside it
                     error.payload = reading.model_dump_json(by_alias=True, exclude_unset=True).encode()
-                outcomes.append(_reject(error, topic, payload, origin, commit))
+                own_topic = topic if target.sensor_id else _own_topic(target.kind, reading, error.payload or payload)
+                outcomes.append(_reject(error, own_topic, payload, origin, commit))
         return outcomes
 
     def _accept(self, target: _Target, reading: Kind | RejectedError, origin: _Origin, commit: Commit) -> int:
         """Fix the time of a good reading and put it into the commit, unless it is known; its id."""
         if isinstance(reading, RejectedError):
             raise reading
-        if reading.sensor_id is not None and reading.sensor_id != target.sensor_id:
+        if target.sensor_id is None:
+            target = self._target_of(target.kind, reading)
+        elif reading.sensor_id is not None and reading.sensor_id != target.sensor_id:
             detail = f"{reading.sensor_id!r} in the payload, {target.sensor_id!r} in the topic"
             raise RejectedError("bad_topic", FieldError("sensor_id", detail))
         values = reading.values()
@@ -175,7 +213,7 @@ class Intake:
             self._columns.add(new_columns)
             commit.columns += new_columns
         commit.lines.append(line(target.series, fields, time_us, origin.client_ip))
-        commit.frames.append(frame(target.kind.kind, target.sensor_id, time_us, values))
+        commit.frames.append(frame(target.kind.kind, target.sensor_id or "", time_us, values))
         return time_us
 
     def _origin(self, properties: dict[str, str], now_us: int) -> _Origin:
@@ -186,7 +224,14 @@ class Intake:
             self._window.check(received_us, now_us)
         except RejectedError:
             received_us = now_us
-        return _Origin(received_us, client_ip if _CLIENT_IP.fullmatch(client_ip) else None)
+        known_ip = client_ip if _CLIENT_IP.fullmatch(client_ip) else None
+        return _Origin(received_us, known_ip, properties.get("idempotency"))
+
+    def _target_of(self, kind: type[Kind], reading: Kind) -> _Target:
+        if reading.sensor_id is None:
+            raise RejectedError("bad_reading", FieldError("sensor_id", "Field required"))
+        topic = topics.reading(reading.sensor_id, kind.kind)
+        return self._targets.get(topic) or self._target(topic)
 
     def _target(self, topic: str) -> _Target:
         sensor_id, kind_name = topics.parse_reading(topic)
@@ -196,7 +241,7 @@ class Intake:
             raise RejectedError("unknown_kind", FieldError("kind", f"{kind_name!r}, known are {known}"))
         if len(self._targets) >= MAX_TARGETS:
             self._targets.clear()
-        target = self._targets[topic] = _Target(kind, sensor_id, series(kind.table, sensor_id))
+        target = self._targets[topic] = _Target(kind, sensor_id, series(kind.table, sensor_id or ""))
         return target
 
 
@@ -208,8 +253,23 @@ def _parse(kind: type[Kind], payload: bytes) -> list[Kind | RejectedError]:
     return parse_many(kind, payload)
 
 
+def _own_topic(kind: type[Kind], reading: Kind | RejectedError, payload: bytes) -> str:
+    """Where a rejected reading of many sensors can be sent again: to its own topic, if it names a sensor."""
+    if isinstance(reading, Kind):
+        sensor_id: object = reading.sensor_id
+    else:
+        try:
+            members = orjson.loads(payload)
+        except orjson.JSONDecodeError:  # numbers that orjson does not take
+            members = None
+        sensor_id = members.get("sensor_id") if isinstance(members, dict) else None
+    if isinstance(sensor_id, str) and re.fullmatch(SENSOR_ID_PATTERN, sensor_id):
+        return topics.reading(sensor_id, kind.kind)
+    return topics.many(kind.kind)
+
+
 def _reject(error: RejectedError, topic: str, payload: bytes, origin: _Origin, commit: Commit) -> dict[str, str]:
     commit.dead_letters.append(
         DeadLetter(origin.received_us, error.reason, str(error), topic, error.payload or payload, origin.client_ip)
     )
-    return {"reason": error.reason, "detail": str(error)}
+    return {"reason": error.reason, "field": error.errors[0].field, "detail": str(error)}

@@ -18,6 +18,7 @@ from bridge.declarations import Declarer, declarations
 from bridge.fingerprints import Fingerprints
 from bridge.footprint import footprint
 from bridge.heartbeat import Heartbeat
+from bridge.idempotency import Answers
 from bridge.intake import Intake
 from bridge.reporter import Reporter
 from bridge.shipper import Shipper
@@ -72,6 +73,7 @@ class Bridge:
             columns=Columns(columns),
             fingerprints=Fingerprints(spool.fingerprints()),
             timeline=self._timeline,
+            answers=Answers(spool.answers()),
         )
         self._announcer = Announcer(session)
         self._heartbeat = Heartbeat(session, self._condition, status_file)

@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass
 from typing import IO, TYPE_CHECKING
 
 from bridge.fingerprints import WINDOW, split_entries
+from bridge.idempotency import Answer, Asked
 from bridge.timeline import CAPACITY
 from sensorflow.errors import TransientError
 
@@ -44,6 +45,10 @@ CREATE TABLE field (tbl TEXT, name TEXT, type TEXT NOT NULL, PRIMARY KEY (tbl, n
 CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT NULL, reason TEXT NOT NULL,
                           detail TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, client_ip TEXT);
+""",
+    """
+CREATE TABLE answer (id INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, request BLOB NOT NULL, number INTEGER NOT NULL,
+                     content BLOB NOT NULL, payload BLOB NOT NULL, outcomes BLOB NOT NULL);
 """,
 ]
 
@@ -142,6 +147,14 @@ class Spool:
             db.executemany("INSERT INTO field VALUES (?, ?, ?)", commit.columns)
             if commit.duplicates:
                 self._add("duplicates", commit.duplicates)
+            if commit.answers:
+                db.execute("DELETE FROM answer WHERE id < ?", (commit.oldest_answer_id,))
+                rows = (
+                    (each.id, each.time_us, asked.request, asked.number, asked.content, asked.payload, each.outcomes)
+                    for each in commit.answers
+                    if (asked := each.asked) and each.id >= commit.oldest_answer_id
+                )
+                db.executemany("INSERT INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             if commit.dead_letters:
                 self._add("dead_letters", len(commit.dead_letters))
                 self._bury(commit.dead_letters)
@@ -239,6 +252,14 @@ class Spool:
         """The fingerprints of the MQTT session, oldest first."""
         for (entries,) in self._db.execute("SELECT entries FROM fingerprint ORDER BY id"):
             yield from split_entries(entries)
+
+    def answers(self) -> Iterator[Answer]:
+        """What was answered to requests that may come again, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, time_us, request, number, content, payload, outcomes FROM answer ORDER BY id"
+        )
+        for id_, time_us, request, number, content, payload, outcomes in rows:
+            yield Answer(id_, time_us, Asked(request, number, content, payload), outcomes)
 
     def depth(self) -> Depth:
         """The figures of the status."""

@@ -191,6 +191,15 @@ def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
     """
     if not body.lstrip().startswith(b"["):
         return [parse_one(kind, body)]
+    return [_kept(kind, element) for element in parse_array(body)]
+
+
+def parse_array(body: bytes) -> list[object]:
+    """The elements of a JSON array, for :func:`validate`; at most ``MAX_READINGS``.
+
+    Raises:
+        RejectedError: ``bad_json``, or ``bad_reading``: there are none, or too many.
+    """
     try:
         elements = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -202,16 +211,28 @@ def parse_many(kind: type[Kind], body: bytes) -> list[Kind | RejectedError]:
         raise RejectedError("bad_reading", FieldError("", detail))
     if not _are_all_names(body, sum(len(each) + _colons(each.get("time")) for each in elements if type(each) is dict)):
         elements = json.loads(body, object_pairs_hook=_members)
-    return [_parse_element(kind, element) for element in elements]
+    return list(elements)
 
 
-def _parse_element(kind: type[Kind], element: object) -> Kind | RejectedError:
+def validate(kind: type[Kind], element: object) -> Kind:
+    """One element of :func:`parse_array`.
+
+    Raises:
+        RejectedError: As by :func:`parse_one`; its ``payload`` is the element.
+    """
     if isinstance(element, _Members):
-        return element.rejected()
+        raise element.rejected()
     try:
         return _validated(kind.model_validate, element)
     except RejectedError as error:
         error.payload = to_json(element)
+        raise
+
+
+def _kept(kind: type[Kind], element: object) -> Kind | RejectedError:
+    try:
+        return validate(kind, element)
+    except RejectedError as error:
         return error
 
 

@@ -11,7 +11,10 @@ READINGS = "sensors/#"  # not sensors/+/+: a reading on a topic too many is a de
 LIVE = "live"
 STATUSES = "status/+"
 
-_READING = re.compile(f"sensors/({SENSOR_ID_PATTERN[1:-1]})/({KIND_PATTERN[1:-1]})")
+# In a sensor's place. No sensor can be called so, and no device with a user of its own may write there.
+_MANY = "_"
+
+_READING = re.compile(f"sensors/({SENSOR_ID_PATTERN[1:-1]}|{_MANY})/({KIND_PATTERN[1:-1]})")
 _RECEIPTS = re.compile(r"receipts/[A-Za-z0-9._-]{1,64}")
 
 
@@ -20,8 +23,13 @@ def reading(sensor_id: str, kind: str) -> str:
     return f"sensors/{sensor_id}/{kind}"
 
 
-def parse_reading(topic: str) -> tuple[str, str]:
-    """Sensor id and kind of a reading's topic.
+def many(kind: str) -> str:
+    """Where readings of many sensors go in one message: each names its own."""
+    return reading(_MANY, kind)
+
+
+def parse_reading(topic: str) -> tuple[str | None, str]:
+    """Sensor id and kind of a reading's topic; None where each reading names its own sensor.
 
     Raises:
         RejectedError: ``bad_topic``.
@@ -29,7 +37,7 @@ def parse_reading(topic: str) -> tuple[str, str]:
     match = _READING.fullmatch(topic)
     if not match:
         raise RejectedError("bad_topic", FieldError("topic", f"{topic!r:.200} is not sensors/<sensor_id>/<kind>"))
-    return match[1], match[2]
+    return None if match[1] == _MANY else match[1], match[2]
 
 
 def receipts(client_id: str) -> str:

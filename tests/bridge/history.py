@@ -19,6 +19,7 @@ import mqtt5
 
 from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
+from bridge.idempotency import Answers
 from bridge.intake import Intake
 from bridge.spool import Spool
 from bridge.timeline import Timeline
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from bridge.columns import Column
+    from bridge.idempotency import Answer
     from bridge.intake import Commit, DeadLetter
 
 STEPS = 200
@@ -81,6 +83,7 @@ class Disk(Protocol):
     def recent_lines(self) -> Iterable[str]: ...
     def columns(self) -> list[Column]: ...
     def fingerprints(self) -> Iterable[bytes]: ...
+    def answers(self) -> Iterable[Answer]: ...
 
 
 class Memory:
@@ -90,6 +93,7 @@ class Memory:
         self._lines: list[str] = []
         self._columns: list[Column] = []
         self._fingerprints: list[bytes] = []
+        self._answers: list[Answer] = []
 
     def commit(self, commit: Commit) -> None:
         if commit.starts_session:
@@ -97,6 +101,7 @@ class Memory:
         self._fingerprints += commit.fingerprints
         self._lines += commit.lines
         self._columns += commit.columns
+        self._answers += commit.answers
 
     def recent_lines(self) -> list[str]:
         return self._lines
@@ -106,6 +111,9 @@ class Memory:
 
     def fingerprints(self) -> list[bytes]:
         return self._fingerprints
+
+    def answers(self) -> list[Answer]:
+        return self._answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +189,9 @@ class History:
     # --- the steps -------------------------------------------------------------------------------------------------
 
     def publish(self, by: int) -> None:
-        message = _message(len(self.messages) + 1, by)
+        number = len(self.messages) + 1
+        keyed = [message for message in self.messages[-20:] if message.request is not None]
+        message = _again(keyed[by % len(keyed)], number) if keyed and by % 5 == 0 else _message(number, by)
         self.messages.append(message)
         if not self.broker.publish(message):
             self._refused.add(message)
@@ -271,6 +281,7 @@ class History:
             columns=Columns(self.disk.columns()),
             fingerprints=Fingerprints(self.disk.fingerprints()),
             timeline=Timeline(self.disk.recent_lines()),
+            answers=Answers(self.disk.answers()),
         )
         self._session = Session(  # as bridge/__main__.py builds it
             host="",
@@ -372,22 +383,33 @@ class History:
         letters = Counter(int(letter.client_ip or "0", 16) for letter in self._letters)
         by_message = Counter(row.message for row in rows)
         values = {(row.series, row.fields, row.message.time_us) for row in rows}
+        requests: dict[int, list[Message]] = {}
         for message in self.messages:
-            least, most = 1, 1 + message.repeats
-            if message.is_at_risk or (message in self.broker.lost and message not in self._acknowledged):
-                least = 0
-            if message in self._refused:
-                least = most = 0
+            requests.setdefault(message.request or -message.number, []).append(message)
+        for messages in requests.values():
+            message = messages[0]  # those under one key are equal
+            least, most = map(max, *map(self._bounds, messages), (0, 0))
+            if message.request is not None:
+                most = min(most, 1)
             if message.time_us:
-                most = 1
+                most = min(most, 1)
                 least = 0 if (message.series, message.fields, message.time_us) in values else least
-            _must_be_within(by_message[message], message.readings, least, most, f"rows of {message}")
-            _must_be_within(letters[message.number], message.bad, least, most, f"dead letters of {message}")
+            stored = sum(by_message[each] for each in messages)
+            buried = sum(letters[each.number] for each in messages)
+            _must_be_within(stored, message.readings, least, most, f"rows of {message}")
+            _must_be_within(buried, message.bad, least, most, f"dead letters of {message}")
         self._judge_times(rows)
         if isinstance(self.disk, Spool):
             depth = self.disk.depth()
             if depth.accepted != len(rows) + len(self._letters):
                 raise BrokenPromiseError(f"{depth} beside {len(rows)} rows and {len(self._letters)} dead letters")
+
+    def _bounds(self, message: Message) -> tuple[int, int]:
+        """How often it is stored, at least and at most."""
+        if message in self._refused:
+            return 0, 0
+        is_excused = message.is_at_risk or (message in self.broker.lost and message not in self._acknowledged)
+        return int(not is_excused), 1 + message.repeats
 
     def _judge_times(self, rows: Sequence[_Row]) -> None:
         if len({(row.series, row.time_us) for row in rows}) < len(rows):
@@ -450,8 +472,11 @@ def _message(number: int, by: int) -> Message:
     by, retain = divmod(by, 8)
     by, receipt = divmod(by, 3)
     by, shape = divmod(by, 16)
+    by, has_key = divmod(by, 4)
     series = f"telemetry,sensor_id={'ab'[sensor]}"
     more: dict[str, Any] = {"retain": not retain, "wants_receipt": not receipt}
+    more["request"] = None if has_key else number
+    topic = f"sensors/{'ab'[sensor]}/telemetry"
     payload = b'{"a": %d}' % value
     if shape == 0:
         payload, more = b"{", more | {"readings": 0, "bad": 1}
@@ -462,4 +487,24 @@ def _message(number: int, by: int) -> Message:
     elif shape <= 6:
         more["time_us"] = DEVICE_US + 1000 * (by % 3)
         payload = b'{"a": %d, "time": %d}' % (value, more["time_us"])
-    return Message(number, f"sensors/{'ab'[sensor]}/telemetry", payload, series, f"a={value}.0", **more)
+    elif shape <= 8:
+        topic = "sensors/_/telemetry"
+        payload = b'[{"sensor_id": "%c", "a": %d}, {"a": 1}]' % (b"ab"[sensor], value)
+        more["bad"] = 1
+    return Message(number, topic, payload, series, f"a={value}.0", **more)
+
+
+def _again(message: Message, number: int) -> Message:
+    """What a client sends that got no answer: the same, under the same key."""
+    return Message(
+        number,
+        message.topic,
+        message.payload,
+        message.series,
+        message.fields,
+        readings=message.readings,
+        bad=message.bad,
+        time_us=message.time_us,
+        wants_receipt=message.wants_receipt,
+        request=message.request,
+    )

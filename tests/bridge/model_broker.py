@@ -44,6 +44,8 @@ class Message:
     time_us: int | None = None
     retain: bool = False
     wants_receipt: bool = False
+    request: int | None = None
+    """Number of the first message under its Idempotency-Key, where it has one."""
     was_sent: bool = False
     repeats: int = 0
     """How often the broker has fallen back to before it had sent it: each time it sends it as new."""
@@ -53,6 +55,9 @@ class Message:
     def packet(self, packet_id: int, subscription_id: int | None, *, duplicate: bool) -> bytes:
         """As it goes over the wire."""
         mark = b"%x" % self.number
+        properties = [("client_ip", f"{self.number:04x}")]
+        if self.request is not None:
+            properties.append(("idempotency", f"{self.request:032x}.{0:032x}.0"))
         return PublishPacket(
             self.topic,
             self.payload,
@@ -62,7 +67,7 @@ class Message:
             subscription_ids=[subscription_id] if subscription_id else None,
             response_topic="receipts/http_api-1" if self.wants_receipt else None,
             correlation_data=mark if self.wants_receipt else None,
-            user_properties=[("client_ip", f"{self.number:04x}")],
+            user_properties=properties,
         ).write()
 
 

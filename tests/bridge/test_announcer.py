@@ -95,6 +95,18 @@ async def test_nothing_is_published_that_the_broker_would_disconnect_us_for(
     assert announcer.dropped == 0
 
 
+async def test_receipt_that_is_too_long_tells_the_reasons_without_the_words(
+    announcer: Announcer, session: StandIn
+) -> None:
+    rejected = {"reason": "bad_reading", "field": "level", "detail": "x" * 1000}
+
+    await announcer.announce(commit(receipts={"receipts/a": {"0a": [1, *[rejected] * 500]}}))
+
+    (receipt,) = (json.loads(payload)["0a"] for topic, payload, _ in session.published if topic == "receipts/a")
+    assert receipt == [1, *[rejected | {"detail": "the dead letter says why"}] * 500]
+    assert announcer.dropped == 0
+
+
 async def test_receipt_that_fits_no_message_is_dropped_alone(announcer: Announcer, session: StandIn) -> None:
     endless = [{"reason": "bad_reading", "detail": "x" * 100}] * 9_000
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.fingerprints import Fingerprints
+from bridge.idempotency import Answers
 from bridge.timeline import Timeline
 from sensorflow.mqtt import Delivery, Session, _Connection
 from tests.bridge.history import Flaws, Memory, Step
@@ -68,6 +69,8 @@ def _acknowledge_newest_first(
         (_Connection, "new_subscription_id", lambda _: 1, "0 rows of"),
         (Timeline, "__init__", lambda self, *_, start=Timeline.__init__: start(self), "rows of"),
         (Memory, "fingerprints", lambda _: [], "2 rows of"),
+        (Answers, "find", lambda *_: None, "must be"),
+        (Memory, "answers", lambda _: [], "must be"),
     ],
     ids=[
         "acknowledges on any connection",
@@ -77,6 +80,8 @@ def _acknowledge_newest_first(
         "the same subscription identifier",
         "forgets times at restart",
         "forgets redeliveries at restart",
+        "stores a retry again",
+        "forgets answers at restart",
     ],
 )
 def test_bridge_with_a_flaw_is_caught(

@@ -6,8 +6,10 @@ from pydantic import AfterValidator, Field, field_validator
 
 from bridge.columns import Columns
 from bridge.fingerprints import Fingerprints
+from bridge.idempotency import Answers
 from bridge.intake import MAX_PAYLOAD_BYTES, Commit, Intake
 from bridge.timeline import Timeline
+from sensorflow import topics
 from sensorflow.kinds import Kind, load_kinds
 from sensorflow.mqtt import Connected, Delivery
 from sensorflow.reading import TimeWindow
@@ -52,7 +54,14 @@ class Sparse(Kind):
 @pytest.fixture
 def intake() -> Intake:
     kinds = dict(load_kinds()) | {"poison": Poison, "loose": Loose, "sparse": Sparse}
-    return Intake(kinds, TimeWindow(), columns=Columns(), fingerprints=Fingerprints(), timeline=Timeline())
+    return Intake(
+        kinds,
+        TimeWindow(),
+        columns=Columns(),
+        fingerprints=Fingerprints(),
+        timeline=Timeline(),
+        answers=Answers(),
+    )
 
 
 def decide(intake: Intake, *events: Delivery | Connected, now_us: int = NOW_US) -> Commit:
@@ -250,6 +259,149 @@ def test_nothing_is_sent_where_a_device_wants_it(intake: Intake, response_topic:
 
     assert commit.receipts == {}
     assert len(commit.lines) == 1
+
+
+# --- many sensors in one message -------------------------------------------------------------------------------------
+
+MANY = topics.many("telemetry")
+
+
+def test_each_reading_of_many_goes_to_the_sensor_that_it_names_in_order(intake: Intake) -> None:
+    payload = b'[{"sensor_id": "a", "x": 1}, {"sensor_id": "b", "x": 2}, {"sensor_id": "a", "x": 1}]'
+
+    commit = decide(intake, posted(payload, MANY, received_us=NOW_US, correlation_data=b"0a"))
+
+    assert commit.lines == [
+        f'telemetry,sensor_id=a x=1.0,client_ip="10.0.0.7" {NOW_US}',
+        f'telemetry,sensor_id=b x=2.0,client_ip="10.0.0.7" {NOW_US}',
+        f'telemetry,sensor_id=a x=1.0,client_ip="10.0.0.7" {NOW_US + 1}',
+    ]
+    assert [json.loads(frame)["sensor_id"] for frame in commit.frames] == ["a", "b", "a"]
+    assert commit.receipts[RECEIPTS]["0a"] == [NOW_US, NOW_US, NOW_US + 1]
+
+
+def test_times_of_one_sensor_go_on_whichever_topic_its_readings_come_by(intake: Intake) -> None:
+    one = delivery(b'{"x": 1}', "sensors/a/telemetry")
+
+    commit = decide(intake, one, delivery(b'{"sensor_id": "a", "x": 1}', MANY), one)
+
+    assert [line.rpartition(" ")[2] for line in commit.lines] == [str(NOW_US), str(NOW_US + 1), str(NOW_US + 2)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason", "topic"),
+    [
+        (b'{"x": 1}', "bad_reading", MANY),
+        (b'{"sensor_id": "a/b", "x": 1}', "bad_reading", MANY),
+        (b'{"sensor_id": "_", "x": 1}', "bad_reading", MANY),
+        (b'{"sensor_id": "", "x": 1}', "bad_reading", MANY),
+        (b'{"sensor_id": 5, "x": 1}', "bad_reading", MANY),
+        (b"5", "bad_reading", MANY),
+        (b'{"sensor_id": "b", "x": 1, "x": 2}', "bad_json", "sensors/b/telemetry"),
+        (b'{"sensor_id": "b", "x": null}', "bad_reading", "sensors/b/telemetry"),
+        (b'{"sensor_id": "b", "x": 1%b}' % (b"0" * 30), "", ""),
+        (b'{"sensor_id": "b", "y": null, "x": 1%b}' % (b"0" * 30), "bad_reading", "sensors/b/telemetry"),
+        (b'{"sensor_id": "b", "x": 1, "time": 5}', "bad_time", "sensors/b/telemetry"),
+        (b'{"sensor_id": "b", "x": "text"}', "bad_reading", "sensors/b/telemetry"),
+    ],
+)
+def test_bad_one_of_many_is_a_dead_letter_where_it_can_be_sent_again_and_costs_no_other(
+    intake: Intake, bad: bytes, reason: str, topic: str
+) -> None:
+    payload = b'[{"sensor_id": "a", "x": 1}, %b, {"sensor_id": "a", "x": 2}]' % bad
+
+    commit = decide(intake, delivery(payload, MANY))
+
+    assert len(commit.lines) == 2 + (not reason)
+    letters = [(letter.reason, letter.topic, json.loads(letter.payload)) for letter in commit.dead_letters]
+    assert letters == ([(reason, topic, json.loads(bad))] if reason else [])
+
+
+def test_reading_alone_on_the_topic_of_many_is_as_good(intake: Intake) -> None:
+    commit = decide(intake, delivery(b'{"sensor_id": "a", "x": 1}', MANY), delivery(b"{", MANY))
+
+    assert len(commit.lines) == 1
+    assert [(letter.reason, letter.topic) for letter in commit.dead_letters] == [("bad_json", MANY)]
+
+
+# --- requests that come again ----------------------------------------------------------------------------------------
+
+
+def asked_again(
+    payload: bytes = CLIMATE,
+    topic: str = TOPIC,
+    *,
+    request: str = "a" * 32,
+    content: str = "c" * 32,
+    number: int = 0,
+    received_us: int = NOW_US,
+) -> Delivery:
+    properties = [("received_us", str(received_us)), ("idempotency", f"{request}.{content}.{number:x}")]
+    return delivery(
+        payload, topic, user_properties=properties, response_topic=RECEIPTS, correlation_data=b"0a", packet_id=1
+    )
+
+
+def told(commit: Commit) -> Any:
+    return commit.receipts[RECEIPTS]["0a"]
+
+
+def test_request_that_comes_again_is_not_stored_again_and_gets_the_same_ids(intake: Intake) -> None:
+    decide(intake, asked_again(), now_us=NOW_US)
+
+    commit = decide(intake, asked_again(received_us=NOW_US + 9_000_000), now_us=NOW_US + 9_000_000)
+
+    assert (commit.lines, commit.frames, commit.answers) == ([], [], [])
+    assert told(commit) == [NOW_US]
+    assert commit.duplicates == 1
+
+
+def test_what_was_rejected_of_a_request_is_rejected_again_and_is_no_second_dead_letter(intake: Intake) -> None:
+    payload = b'[{"sensor_id": "a", "x": 1}, {"sensor_id": "a", "x": null}]'
+    first = decide(intake, asked_again(payload, MANY))
+
+    second = decide(intake, asked_again(payload, MANY))
+
+    assert told(second) == told(first)
+    assert told(first)[1]["reason"] == "bad_reading"
+    assert told(first)[1]["field"] == "x"
+    assert (len(first.dead_letters), second.dead_letters) == (1, [])
+
+
+@pytest.mark.parametrize("other", [{"content": "d" * 32}, {"content": "d" * 32, "number": 7}, {"payload": b"{}"}])
+def test_key_that_comes_with_another_request_stores_nothing_of_it(intake: Intake, other: dict[str, Any]) -> None:
+    decide(intake, asked_again())
+
+    commit = decide(intake, asked_again(**other))
+
+    assert (commit.lines, commit.answers) == ([], [])
+    (outcome,) = told(commit)
+    assert outcome["reason"] == "idempotency_mismatch"
+    assert [letter.reason for letter in commit.dead_letters] == ["idempotency_mismatch"]
+
+
+def test_messages_of_one_request_are_told_apart_though_they_are_equal(intake: Intake) -> None:
+    commit = decide(intake, asked_again(number=0), asked_again(number=1))
+
+    assert len(commit.lines) == 2
+
+
+def test_sensor_that_shows_the_request_of_another_gets_no_answer_of_it_and_cannot_spoil_it(intake: Intake) -> None:
+    decide(intake, asked_again(topic="sensors/s1/temperature_reading"))
+
+    commit = decide(intake, asked_again(topic="sensors/s2/temperature_reading", content="d" * 32))
+
+    assert commit.lines == [f"sensor_readings,sensor_id=s2 {CLIMATE_FIELDS} {NOW_US}"]
+
+
+@pytest.mark.parametrize("text", ["", "a", f"{'a' * 32}.{'c' * 32}", f"{'A' * 32}.{'c' * 32}.0", f"{'a' * 32}.c.0"])
+def test_property_that_says_nothing_is_passed_over(intake: Intake, text: str) -> None:
+    properties = [("idempotency", text)]
+
+    commit = decide(intake, *(delivery(user_properties=properties) for _ in range(2)))
+
+    assert len(commit.lines) == 2
+    assert commit.answers == []
 
 
 # --- a user's kinds --------------------------------------------------------------------------------------------------

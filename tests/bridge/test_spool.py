@@ -10,8 +10,9 @@ import pytest
 
 from bridge import spool as spool_module
 from bridge.fingerprints import entry
+from bridge.idempotency import Answer, Asked
 from bridge.intake import Commit, DeadLetter
-from bridge.spool import Chunk, Depth, Spool, SpoolFullError
+from bridge.spool import STEPS, Chunk, Depth, Spool, SpoolFullError
 
 MIB = 2**20
 OpenSpool = Callable[..., Spool]
@@ -167,10 +168,11 @@ def test_second_bridge_is_refused(open_spool: OpenSpool, tmp_path: Path) -> None
 def test_spool_of_a_newer_version_is_refused_and_left_alone(open_spool: OpenSpool, tmp_path: Path) -> None:
     open_spool().close()
     with sqlite3.connect(tmp_path / "spool" / "spool.db") as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
     db.close()
 
-    with pytest.raises(SystemExit, match="has version 2, this bridge knows 1: update it"):
+    newer = f"has version {len(STEPS) + 1}, this bridge knows {len(STEPS)}: update it"
+    with pytest.raises(SystemExit, match=newer):
         Spool(tmp_path / "spool", max_bytes=MIB)
 
 
@@ -178,6 +180,18 @@ def test_spool_is_nobody_elses_to_read(open_spool: OpenSpool, tmp_path: Path) ->
     open_spool()
 
     assert (tmp_path / "spool").stat().st_mode & 0o77 == 0
+
+
+def answer(number: int) -> Answer:
+    return Answer(number, 100, Asked(b"r" * 16, number, b"c" * 16, b"p" * 16), b"[%d]" % number)
+
+
+def test_answers_are_there_after_reopening_but_for_those_that_were_forgotten(open_spool: OpenSpool) -> None:
+    commit(open_spool(), 1, answers=[answer(1), answer(2)], oldest_answer_id=1)
+
+    commit(open_spool(), 2, answers=[answer(3), answer(4)], oldest_answer_id=4)
+
+    assert list(open_spool().answers()) == [answer(4)]
 
 
 # --- shipping --------------------------------------------------------------------------------------------------------
