@@ -3,6 +3,18 @@
 #   docker build --target services .    what compose.yaml builds: without the embedded store, since it has InfluxDB 3
 #   docker build .                      with it: 70 MB of DuckDB more, and `store` works too
 
+FROM python:3.13.16-slim-trixie AS web
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements/web.txt requirements/
+RUN pip install --require-hashes -r requirements/web.txt
+COPY web/ web/
+WORKDIR /src/web
+RUN npm ci --omit=dev && npm run collect
+
+
 FROM python:3.13.16-slim-trixie AS builder
 # binutils is in no image that is shipped, so any version will do.
 # hadolint ignore=DL3008
@@ -32,6 +44,7 @@ RUN find . -name '*.so*' -type f -exec strip --strip-unneeded {} + \
 
 WORKDIR /src
 COPY . .
+COPY --from=web /src/http_api/static/ http_api/static/
 RUN pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
     && pip --python /opt/sensorflow/bin/python install --no-deps --no-index /wheels/*.whl
 

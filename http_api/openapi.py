@@ -14,6 +14,22 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+_DESCRIPTION = """\
+Readings of sensors, in and out. What was answered **201** is on disk and will be in the store exactly once; what was
+answered 503 may be sent again after `Retry-After` seconds.
+
+Each request shows a key, but where none is asked for: `X-API-Key: …` or `Authorization: Bearer …`. Errors are RFC 9457
+problem details; with `Accept: text/plain` boards get one short line instead.
+
+What goes over MQTT and over the WebSocket `/ws/sensor_updates` is told by [/asyncapi](asyncapi).
+"""
+TAGS = {
+    "write": "Readings in.",
+    "read": "Readings out.",
+    "system": "How the system is.",
+    "documentation": "This, in several forms.",
+}
+
 
 def operation(operations: Sequence[Operation], schemas: Mapping[str, Json], version: str) -> Operation:
     """``GET /openapi.json``, which speaks of itself too."""
@@ -25,9 +41,9 @@ def operation(operations: Sequence[Operation], schemas: Mapping[str, Json], vers
         method="GET",
         path="/openapi.json",
         serve=get_document,
-        tag="system",
+        tag="documentation",
         summary="This document.",
-        answers={200: Answer("OpenAPI 3.1.", json_content({"type": "object"}))},
+        answers={200: Answer("OpenAPI 3.1.", json_content({"type": "object"}, example={"openapi": "3.1.0"}))},
     )
     body = orjson.dumps(document([*operations, itself], schemas, version))
     return itself
@@ -40,13 +56,21 @@ def document(operations: Iterable[Operation], schemas: Mapping[str, Json], versi
         paths.setdefault(operation.plain_path, {})[operation.method.lower()] = operation.document()
     return {
         "openapi": "3.1.0",
-        "info": {"title": "SensorFlow", "version": version},
+        "info": {
+            "title": "SensorFlow",
+            "summary": "MQTT-bridged sensor backend.",
+            "description": _DESCRIPTION,
+            "version": version,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "Where this document came from."}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "security": [{"key": []}, {"bearer": []}],
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "As boards show it."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, for who prefers it."},
             },
             "schemas": dict(schemas),
         },

@@ -23,6 +23,14 @@ Json = dict[str, Any]
 Scope = Literal["write", "read", "live", "admin"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+GUARD_PROBLEMS = (401, 403, 429)
+_RETRY_AFTER = {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 0}}
+_HEADERS: Mapping[int, Json] = {
+    401: {"WWW-Authenticate": {"description": "How to show a key.", "required": True, "schema": {"type": "string"}}},
+    429: {"Retry-After": _RETRY_AFTER},
+    503: {"Retry-After": _RETRY_AFTER},
+}
+
 
 class Query(BaseModel):
     """The parameters of one endpoint; a name that it does not know is an error, so that a typo does not go unseen."""
@@ -93,12 +101,13 @@ class Operation:
     def document(self) -> Json:
         """As an Operation Object."""
         name = re.sub(r"\W+", "_", self.plain_path.removeprefix("/api/v1")).strip("_")
+        problems = sorted({*self.problems, *(GUARD_PROBLEMS if self.scope else ())})
         document: Json = {
             "operationId": f"{self.method.lower()}_{name}",
             "tags": [self.tag],
             "summary": self.summary,
             "responses": {str(status): answer.document() for status, answer in self.answers.items()}
-            | {str(status): _problem(status) for status in self.problems},
+            | {str(status): _problem(status) for status in problems},
         }
         if self.description:
             document["description"] = self.description
@@ -142,11 +151,23 @@ def _field_error(error: Any) -> FieldError:
 
 
 def _problem(status: int) -> Json:
-    return {"description": STATUSES[status], "content": {MEDIA_TYPE: {"schema": ref("problem")}} | LINE_CONTENT}
+    document: Json = {
+        "description": STATUSES[status],
+        "content": {MEDIA_TYPE: {"schema": ref("problem")}} | LINE_CONTENT,
+    }
+    return document | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
 def _in_path(parameters: Mapping[str, Json]) -> list[Json]:
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name, schema in parameters.items()]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schema} | _example(schema)
+        for name, schema in parameters.items()
+    ]
+
+
+def _example(schema: Json) -> Json:
+    """The schema's first, where Swagger UI puts it into the form."""
+    return {"example": schema["examples"][0]} if schema.get("examples") else {}
 
 
 def _in_query(model: type[Query] | None) -> list[Json]:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from http_api.answers import LINE_CONTENT, client_ip, json_response, line_response, wants_line
 from http_api.body import read_json
 from http_api.operation import Answer, Json, Operation, json_content, ref
-from http_api.schemas import SENSOR_ID
+from http_api.schemas import over_http
 from sensorflow.errors import TransientError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def operations(kinds: Kinds, ingest: Ingest) -> list[Operation]:
 
 def schemas(kinds: Kinds) -> dict[str, Json]:
     """What a board sends, by kind: over HTTP the sensor has to be named."""
-    return {name: _schema(kind) for name, kind in kinds.items()}
+    return {name: over_http(kind) for name, kind in kinds.items()}
 
 
 def _operation(kind: type[Kind], serve: Endpoint) -> Operation:
@@ -68,9 +68,3 @@ def _post(kind: type[Kind], ingest: Ingest) -> Endpoint:
         return json_response(accepted.record, status)
 
     return post
-
-
-def _schema(kind: type[Kind]) -> Json:
-    schema = kind.model_json_schema()
-    properties = schema["properties"] | {"sensor_id": SENSOR_ID}
-    return schema | {"properties": properties, "required": [*schema.get("required", []), "sensor_id"]}

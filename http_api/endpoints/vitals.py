@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from http_api.answers import json_response
-from http_api.operation import Answer, Operation, json_content
+from http_api.operation import Answer, Json, Operation, json_content, ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _PING = {"status": "ok", "message": "SensorFlow API is running"}
+_PING_SCHEMA: Json = {
+    "type": "object",
+    "required": list(_PING),
+    "properties": {name: {"const": value} for name, value in _PING.items()},
+}
 
 
 def operations(report: Callable[[], dict[str, Any]]) -> list[Operation]:
@@ -26,7 +31,7 @@ def operations(report: Callable[[], dict[str, Any]]) -> list[Operation]:
     async def get_ping(_: Request) -> Response:
         return json_response(_PING)
 
-    anything = json_content({"type": "object"})
+    content = json_content(ref("health"))
     return [
         Operation(
             method="GET",
@@ -35,8 +40,8 @@ def operations(report: Callable[[], dict[str, Any]]) -> list[Operation]:
             tag="system",
             summary="Whether readings are accepted, and what is away.",
             answers={
-                200: Answer("Accepted: `healthy` or `degraded`.", anything),
-                503: Answer("Not accepted: `unhealthy`.", anything),
+                200: Answer("Accepted: `healthy` or `degraded`.", content),
+                503: Answer("Not accepted: `unhealthy`.", content),
             },
         ),
         Operation(
@@ -45,6 +50,6 @@ def operations(report: Callable[[], dict[str, Any]]) -> list[Operation]:
             serve=get_ping,
             tag="system",
             summary="Whether this process runs.",
-            answers={200: Answer("Yes.", json_content({"type": "object"}, example=_PING))},
+            answers={200: Answer("Yes.", json_content(_PING_SCHEMA, example=_PING))},
         ),
     ]

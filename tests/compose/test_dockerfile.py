@@ -68,7 +68,7 @@ def test_nothing_is_installed_that_is_not_locked() -> None:
         part for name, rest in instructions() if name == "RUN" for part in rest.split("&&") if part.split()[0] == "pip"
     ]
 
-    assert len(installs) == 4
+    assert len(installs) == 5
     for each in installs:
         assert "--require-hashes" in each or "--no-index" in each, each
         for file in re.findall(r"-r (\S+)", each):
@@ -78,7 +78,7 @@ def test_nothing_is_installed_that_is_not_locked() -> None:
 def test_libraries_come_before_the_code() -> None:
     copied = [rest for name, rest in instructions("builder") if name == "COPY"]
 
-    assert copied == ["requirements/ requirements/", ". ."]
+    assert copied == ["requirements/ requirements/", ". .", "--from=web /src/http_api/static/ http_api/static/"]
 
 
 def test_only_what_the_wheel_is_made_of_reaches_the_build() -> None:
@@ -92,8 +92,18 @@ def test_only_what_the_wheel_is_made_of_reaches_the_build() -> None:
         *files,
         "requirements/build.txt",
         "requirements/runtime.txt",
+        "requirements/web.txt",
+        "web",
     }
     assert all((ROOT / path).exists() for path in let_through())
+
+
+def test_browser_libraries_are_those_of_the_lock_and_no_leftovers_of_the_machine_that_builds() -> None:
+    runs = [rest for name, rest in instructions("web") if name == "RUN"]
+
+    assert runs[-1] == "npm ci --omit=dev && npm run collect"
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["artifacts"] == ["http_api/static"]
+    assert {"http_api/static", "web/node_modules"} <= set(IGNORED.splitlines())
 
 
 def test_image_runs_as_the_user_of_compose() -> None:

@@ -1,7 +1,13 @@
 from typing import Any, cast
 
+import pytest
+import schemathesis
+from jsonschema_rs import Draft202012Validator
+
 from http_api import endpoints, schemas
 from http_api.openapi import document
+from http_api.operation import Json
+from http_api.static_files import StaticFiles
 from sensorflow.kinds import Kind, Kinds, load_kinds, measure
 
 
@@ -18,6 +24,7 @@ DOCUMENT = document(
         *endpoints.readings.operations(KINDS, cast("Any", None)),
         endpoints.latest.operation(KINDS, cast("Any", None), cast("Any", None)),
         *endpoints.vitals.operations(dict),
+        *endpoints.documents.operations(KINDS, "1.2.3", StaticFiles()),
     ],
     schemas.shared(KINDS) | endpoints.readings.schemas(KINDS),
     "1.2.3",
@@ -58,6 +65,46 @@ def test_every_reference_leads_somewhere() -> None:
 
     assert names
     assert names <= set(schemas)
+
+
+def test_it_is_an_openapi_document() -> None:
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+    with pytest.raises(ValueError, match="is not of type"):
+        schemathesis.openapi.from_dict(DOCUMENT | {"components": {"schemas": []}}).validate()
+
+
+@pytest.mark.parametrize("name", DOCUMENT["components"]["schemas"])
+def test_each_schema_has_an_example_that_it_accepts(name: str) -> None:
+    schema = DOCUMENT["components"]["schemas"][name]
+
+    assert schema["examples"]
+    for example in schema["examples"]:
+        assert errors(example, schema) == []
+
+
+def test_each_operation_has_a_name_of_its_own_a_tag_that_is_explained_and_examples() -> None:
+    operations = [each for methods in DOCUMENT["paths"].values() for each in methods.values()]
+    names = [each["operationId"] for each in operations]
+
+    assert len(set(names)) == len(names)
+    assert {tag for each in operations for tag in each["tags"]} <= {tag["name"] for tag in DOCUMENT["tags"]}
+    for each in operations:
+        contents = [each.get("requestBody", {}), *each["responses"].values()]
+        for content in (content for part in contents for content in part.get("content", {}).values()):
+            assert errors_of_content(content) == []
+
+
+def errors(example: Any, schema: Json) -> list[str]:
+    whole = {"components": DOCUMENT["components"], "allOf": [schema]}
+    return [error.message for error in Draft202012Validator(whole).iter_errors(example)]
+
+
+def errors_of_content(content: Json) -> list[str]:
+    """Of the examples of a media type; that there is none is an error, too."""
+    if "example" in content:
+        return errors(content["example"], content["schema"])
+    return [] if references(content["schema"]) else [f"no example: {content}"]
 
 
 def references(node: Any) -> set[str]:
