@@ -22,10 +22,12 @@ from http_api.clock import Clock
 from http_api.edge import MAX_CONNECTIONS, Edge
 from http_api.feed import Feed
 from http_api.heartbeat import Heartbeat
-from http_api.ingest import Ingest
+from http_api.ingest import OUTCOMES, Ingest
 from http_api.latest import Latest
+from http_api.metrics import Facts, Metrics
 from http_api.newest import STORE_TIMEOUT_S, NewestReadings
 from http_api.receipts import Receipts
+from http_api.request_times import RequestTimes
 from http_api.server_time import ServerTime
 from http_api.store_watch import PING_EVERY_S, StoreWatch
 from sensorflow import settings, topics
@@ -65,6 +67,7 @@ async def serve(config: HttpApiSettings) -> None:
     session, response_topic = _session(config)
     bridge, latest, receipts, hub = BridgeStatus(), Latest(), Receipts(), Hub()
     zone = ZoneInfo(config.timezone)
+    metrics = Metrics(VERSION)
     ingest = Ingest(
         session=session,
         response_topic=response_topic,
@@ -75,6 +78,8 @@ async def serve(config: HttpApiSettings) -> None:
         window=config.time_window,
         zone=zone,
         receipt_timeout_s=config.receipt_timeout_s,
+        on_puback=metrics.pubacks.observe,
+        on_receipt=metrics.receipts.observe,
     )
     edge = Edge(open_files.connections(MAX_CONNECTIONS + config.max_ws_connections_per_key))
     beat = Heartbeat(session, VERSION, lambda: ingest.counts | hub.counters() | {"http_refused": edge.refused})
@@ -86,8 +91,8 @@ async def serve(config: HttpApiSettings) -> None:
         max_connections=config.max_ws_connections_per_key,
     )
 
-    def report() -> dict[str, Any]:
-        facts = health.Facts(
+    def condition() -> health.Facts:
+        return health.Facts(
             has_broker=session.is_connected,
             has_store=store.is_connected,
             is_bridge_active=bridge.is_active(time.monotonic()),
@@ -96,23 +101,36 @@ async def serve(config: HttpApiSettings) -> None:
             has_failed=ingest.has_failed,
             spool=bridge.spool,
         )
-        return health.report(facts, version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)
+
+    def figures() -> Facts:
+        return Facts(
+            health=condition(),
+            readings={(kind, outcome): ingest.counts_by_kind[kind, outcome] for kind in kinds for outcome in OUTCOMES},
+            refused=edge.refused,
+            hub=hub.counters(),
+            bridge=bridge.said,
+            bridge_silent_s=bridge.silent_s(time.monotonic()),
+        )
+
+    metrics.expose(figures)
+
+    def report() -> dict[str, Any]:
+        return health.report(condition(), version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)
 
     newest = NewestReadings(_influx(config, STORE_TIMEOUT_S), store, latest, bridge, session)
     key = Key(config.api_key)
-    files = endpoints.documents.static_files()
     api = app.build(
         [
             *endpoints.readings.operations(kinds, ingest),
             endpoints.latest.operation(kinds, newest, zone),
             *endpoints.vitals.operations(report),
-            *endpoints.documents.operations(kinds, VERSION, files),
+            endpoints.metrics.operation(metrics),
         ],
         schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds),
         guard=Guard({"write": key, "read": key}),
         kinds=kinds,
         version=VERSION,
-        more=[*gateway.routes(), *endpoints.documents.routes(files)],
+        more=gateway.routes(),
     )
     fan_out = Feed(session, receipts, bridge, latest, ingest, hub)
     async with asyncio.TaskGroup() as group:
@@ -125,7 +143,7 @@ async def serve(config: HttpApiSettings) -> None:
                 "store watch": store.run(),
             }.items()
         ]
-        await _listen(api, config, edge)
+        await _listen(RequestTimes(api, metrics.requests), config, edge)
         await beat.say("stopped")
         for task in background:
             task.cancel()

@@ -37,6 +37,15 @@ class BridgeStatus:
         """Whether this broker holds what is for the bridge. One that keeps its status does: it saves both at once."""
         return self._has_broker_kept_one
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """The whole of its last status; empty before the first."""
+        return self._status
+
+    def silent_s(self, now_s: float) -> float:
+        """Since that, in seconds."""
+        return now_s - self._heard_s
+
     def is_active(self, now_s: float) -> bool:
         """Whether it runs and has said so lately: the last will covers a crash, the age a hang."""
         return self._status.get("state") == "running" and now_s - self._heard_s <= STALE_AFTER_S

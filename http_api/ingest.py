@@ -16,6 +16,7 @@ from sensorflow.errors import FieldError, RejectedError, TransientError
 from sensorflow.mqtt import NO_MATCHING_SUBSCRIBERS, RefusedError, Session, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
     from http_api.bridge_status import BridgeStatus
@@ -28,6 +29,9 @@ PUBACK_TIMEOUT_S = 4.0
 # How long a receipt may take when the bridge is known to be away: it might come back this moment.
 ABSENT_BRIDGE_TIMEOUT_S = 0.05
 
+OUTCOMES = ("accepted", "pending", "rejected", "unavailable")
+"""On the bridge's disk; in the broker; refused by our check or the bridge's; not safe, to be sent again."""
+
 _log = logging.getLogger("http_api")
 
 
@@ -39,11 +43,17 @@ class Accepted:
     is_durable: bool
 
 
+def _nobody_measures(_: float) -> None:
+    pass
+
+
 @dataclass
 class Ingest:
     """Publishes readings and waits for the bridge's receipt.
 
-    ``counts`` are the readings by outcome: accepted (on disk), pending (in the broker), rejected, unavailable.
+    Args:
+        on_puback: Called with how long the broker took for a message, in seconds.
+        on_receipt: Called with how long it took until the bridge's receipt was here; not where none came.
     """
 
     session: Session
@@ -55,12 +65,22 @@ class Ingest:
     window: reading.TimeWindow
     zone: ZoneInfo
     receipt_timeout_s: float
+    on_puback: Callable[[float], None] = _nobody_measures
+    on_receipt: Callable[[float], None] = _nobody_measures
 
     def __post_init__(self) -> None:
         """Nothing has come yet."""
         self._has_failed = False
         self._refusal: int | None = None
-        self.counts: Counter[str] = Counter(accepted=0, pending=0, rejected=0, unavailable=0)
+        self.counts_by_kind: Counter[tuple[str, str]] = Counter()  # by kind and outcome
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The readings by outcome."""
+        by_outcome = dict.fromkeys(OUTCOMES, 0)
+        for (_, outcome), count in self.counts_by_kind.items():
+            by_outcome[outcome] += count
+        return by_outcome
 
     @property
     def has_failed(self) -> bool:
@@ -81,12 +101,12 @@ class Ingest:
         try:
             accepted = await self._accept(kind, body, client_ip)
         except RejectedError:
-            self.counts["rejected"] += 1
+            self.counts_by_kind[kind.kind, "rejected"] += 1
             raise
         except TransientError:
-            self.counts["unavailable"] += 1
+            self.counts_by_kind[kind.kind, "unavailable"] += 1
             raise
-        self.counts["accepted" if accepted.is_durable else "pending"] += 1
+        self.counts_by_kind[kind.kind, "accepted" if accepted.is_durable else "pending"] += 1
         return accepted
 
     async def _accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
@@ -102,9 +122,11 @@ class Ingest:
             raise TransientError("the bridge's spool is full: the store has been away for too long")
 
         with self.receipts.expect() as (correlation, receipt):
+            began_s = time.perf_counter()
             await self._publish(
                 topics.reading(sensor_id, kind.kind), body, correlation, received_us, client_ip, receipt
             )
+            self.on_puback(time.perf_counter() - began_s)
             id_us = await self._receipt(receipt)
 
         if id_us is None and not self.bridge.has_session:
@@ -114,6 +136,7 @@ class Ingest:
         record = reading.record(kind.kind, sensor_id, id_us or time_us, values, client_ip, self.zone)
         if id_us is None:
             return Accepted(record | {"durable": False}, is_durable=False)
+        self.on_receipt(time.perf_counter() - began_s)
         self.latest.offer((sensor_id, kind.kind), Newest(id_us, values, client_ip))
         return Accepted(record, is_durable=True)
 
