@@ -119,18 +119,20 @@ async def serve(config: HttpApiSettings) -> None:
 
     newest = NewestReadings(_influx(config, STORE_TIMEOUT_S), store, latest, bridge, session)
     key = Key(config.api_key)
+    files = endpoints.documents.static_files()
     api = app.build(
         [
             *endpoints.readings.operations(kinds, ingest),
             endpoints.latest.operation(kinds, newest, zone),
             *endpoints.vitals.operations(report),
             endpoints.metrics.operation(metrics),
+            *endpoints.documents.operations(kinds, VERSION, files),
         ],
         schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds),
         guard=Guard({"write": key, "read": key}),
         kinds=kinds,
         version=VERSION,
-        more=gateway.routes(),
+        more=[*gateway.routes(), *endpoints.documents.routes(files)],
     )
     fan_out = Feed(session, receipts, bridge, latest, ingest, hub)
     async with asyncio.TaskGroup() as group:
