@@ -1,0 +1,3 @@
+// On the ESP8266 it is called this.
+#pragma once
+#include "WiFi.h"

@@ -1,0 +1,2 @@
+// Nothing: the computer's network needs no bus.
+#pragma once

@@ -1,0 +1,5 @@
+"""The computer's clock is right already."""
+
+
+def settime() -> None:
+    pass
