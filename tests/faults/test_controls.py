@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.kills import kill_bridge
 from tests.faults.trial import Outcome
+from tests.faults.workers import lost_by_taking_out
 
 KILLS = 8
 MESSAGES = 8_000
@@ -29,3 +30,17 @@ def test_r1_fails_where_the_bridge_acknowledges_before_the_commit(tmp_path: Path
 
     assert not outcome.holds, outcome
     assert outcome.lost > 0, outcome
+
+
+def test_r26_finds_nothing_left_behind_where_workers_are_drained(tmp_path: Path) -> None:
+    lost, left = lost_by_taking_out(tmp_path, ending="drained")
+
+    assert lost == 0
+    assert left.is_nothing, left
+
+
+def test_r26_finds_what_is_stranded_where_workers_are_ended_as_for_a_restart(tmp_path: Path) -> None:
+    lost, left = lost_by_taking_out(tmp_path, ending="undrained")
+
+    assert lost > 0
+    assert left.sessions == 2
