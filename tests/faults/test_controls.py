@@ -32,13 +32,6 @@ def test_r1_fails_where_the_bridge_acknowledges_before_the_commit(tmp_path: Path
     assert outcome.lost > 0, outcome
 
 
-def test_r26_finds_nothing_left_behind_where_workers_are_drained(tmp_path: Path) -> None:
-    lost, left = lost_by_taking_out(tmp_path, ending="drained")
-
-    assert lost == 0
-    assert left.is_nothing, left
-
-
 def test_r26_finds_what_is_stranded_where_workers_are_ended_as_for_a_restart(tmp_path: Path) -> None:
     lost, left = lost_by_taking_out(tmp_path, ending="undrained")
 
