@@ -20,15 +20,18 @@ from http_api.auth import Guard, Key
 from http_api.bridge_status import BridgeStatus
 from http_api.clock import Clock
 from http_api.edge import MAX_CONNECTIONS, Edge
+from http_api.export import Exports
 from http_api.feed import Feed
 from http_api.heartbeat import Heartbeat
+from http_api.history import TableColumns
 from http_api.ingest import OUTCOMES, Ingest
 from http_api.latest import Latest
 from http_api.metrics import Facts, Metrics
-from http_api.newest import STORE_TIMEOUT_S, NewestReadings
+from http_api.newest import NewestReadings
 from http_api.receipts import Receipts
 from http_api.request_times import RequestTimes
 from http_api.server_time import ServerTime
+from http_api.store_questions import StoreQuestions
 from http_api.store_watch import PING_EVERY_S, StoreWatch
 from sensorflow import settings, topics
 from sensorflow.influx import Influx
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
 # For what is open to end by itself: a reading waits for PUBACK or receipt, a browser for ws.app.CLOSE_TIMEOUT_S. What
 # takes longer (a body that does not come, a long RECEIPT_TIMEOUT_S) is cut off, and logged as that.
 GRACE_S = 5
+NEWEST_TIMEOUT_S = 5.0  # of a question to the store, as the next one
+HISTORY_TIMEOUT_S = 20.0
+STORE_THREADS = 4  # for each kind of question
 VERSION = version("sensorflow")
 
 _log = logging.getLogger("http_api")
@@ -117,18 +123,23 @@ async def serve(config: HttpApiSettings) -> None:
     def report() -> dict[str, Any]:
         return health.report(condition(), version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)
 
-    newest = NewestReadings(_influx(config, STORE_TIMEOUT_S), store, latest, bridge, session)
+    newest = NewestReadings(_questions(config, store, NEWEST_TIMEOUT_S), latest, bridge, session)
+    reads = _questions(config, store, HISTORY_TIMEOUT_S)
+    history = endpoints.history.History(
+        kinds, reads, TableColumns(reads), Exports(_questions(config, store, HISTORY_TIMEOUT_S))
+    )
     key = Key(config.api_key)
     files = endpoints.documents.static_files()
     api = app.build(
         [
             *endpoints.readings.operations(kinds, ingest),
             endpoints.latest.operation(kinds, newest, zone),
+            *endpoints.history.operations(history),
             *endpoints.vitals.operations(report),
             endpoints.metrics.operation(metrics),
             *endpoints.documents.operations(kinds, VERSION, files),
         ],
-        schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds),
+        schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds) | endpoints.history.schemas(),
         guard=Guard({"write": key, "read": key}),
         kinds=kinds,
         version=VERSION,
@@ -218,6 +229,10 @@ def _session(config: HttpApiSettings) -> tuple[Session, str]:
         ssl=config.ssl_context,
     )
     return session, topics.receipts(client_id)
+
+
+def _questions(config: HttpApiSettings, store: StoreWatch, timeout_s: float) -> StoreQuestions:
+    return StoreQuestions(_influx(config, timeout_s), store, threads=STORE_THREADS, timeout_s=timeout_s)
 
 
 def _influx(config: HttpApiSettings, timeout_s: float) -> Influx:

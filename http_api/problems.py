@@ -27,6 +27,7 @@ STATUSES = {  # as the documentation says it
     401: "No key, or a wrong one.",
     403: "The key is not good for this.",
     404: "Nothing there.",
+    406: "`Accept` names no media type that there is here.",
     408: "The request took too long to come.",
     411: "No Content-Length, so that nobody knows where the body ends.",
     413: "The body is too large; the detail says the bound.",

@@ -16,7 +16,7 @@ import urllib3
 from sensorflow.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from influxdb_client_3 import InfluxDBClient3
@@ -96,6 +96,30 @@ class Influx:
 
         try:
             return self._client().query(sql, language="sql", mode="all", query_parameters=dict(parameters or {}))
+        except InfluxDB3ClientQueryError as error:
+            raise self._query_error(error.__context__ or error) from error
+        except (pa.ArrowException, OSError) as error:
+            raise self._query_error(error) from error
+
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
+        """Run one SQL query, and give what comes as it comes: a batch is at most some MiB, and no more is held here.
+
+        The deadline is for all of it. Whoever wants no more closes the iterator, which cancels the query.
+
+        Raises:
+            PermanentError: The store refuses the query as it is.
+            TransientError: The store is away or too slow, maybe in the middle.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - late, as said above
+        from influxdb_client_3.exceptions import InfluxDB3ClientQueryError  # noqa: PLC0415 - as above
+
+        try:
+            reader = self._client().query(sql, language="sql", mode="chunk", query_parameters=dict(parameters or {}))
+            try:
+                for chunk in reader:
+                    yield chunk.data
+            finally:
+                reader.cancel()
         except InfluxDB3ClientQueryError as error:
             raise self._query_error(error.__context__ or error) from error
         except (pa.ArrowException, OSError) as error:

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from http_api.newest import _NEVER_WRITTEN
+from http_api.store_questions import NEVER_WRITTEN
 from sensorflow.errors import PermanentError, TransientError
 from sensorflow.influx import Influx, PartialWriteError
 from tests.contract.target import Target
@@ -34,7 +34,7 @@ def test_body_that_is_too_long_is_never_sent_again(influx: Influx, table: str) -
 def test_api_knows_a_table_that_was_never_written(target: Target, database: str | None) -> None:
     with (
         closing(Influx(target.url, target.token, database or target.database)) as influx,
-        pytest.raises(PermanentError, match=_NEVER_WRITTEN),
+        pytest.raises(PermanentError, match=NEVER_WRITTEN),
     ):
         influx.query('SELECT * FROM "never_written" WHERE sensor_id = $sensor_id', {"sensor_id": "a"})
 

@@ -19,7 +19,7 @@ TAGS = {"sensor_id", "service"}
 FILLED_IN = {"kind.table": [kind.table for kind in load_kinds().values()]}
 """What may stand where Python fills something in."""
 
-PARAMETERS = {"sensor_id": "sensor_001"}
+PARAMETERS = {"sensor_id": "sensor_001", "table_name": "sensor_readings"}
 
 _BRACES, _PARAMETER = re.compile(r"\{([^{}]+)\}"), re.compile(r"\$(\w+)")
 

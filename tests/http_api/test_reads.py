@@ -100,6 +100,8 @@ def test_the_document_names_every_route_and_nothing_else(api: Api) -> None:
         "/api/v1/telemetry",
         "/api/v1/vat",
         "/api/v1/sensor/{sensor_id}/latest",
+        "/api/v1/sensor/{sensor_id}/history",
+        "/api/v1/history",
         "/api/v1/health",
         "/api/v1/ping",
         "/metrics",
