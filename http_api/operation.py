@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -66,6 +66,8 @@ class Operation:
         tag: Under which the documentation shows it.
         scope: What a key has to be good for; None lets everybody in.
         query: Reads the parameters; ``serve`` gets them by :func:`read_query`.
+        query_values: Of parameters that take one of a few, which are only known here.
+        headers: Those of the request that ``serve`` looks at, a schema each.
         body: Media Type Object by media type; empty where none is read.
         problems: The statuses that it answers with problem details.
     """
@@ -79,6 +81,8 @@ class Operation:
     scope: Scope | None = None
     path_parameters: Mapping[str, Json] = field(default_factory=dict)
     query: type[Query] | None = None
+    query_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    headers: Mapping[str, Json] = field(default_factory=dict)
     body: Mapping[str, Json] = field(default_factory=dict)
     answers: Mapping[int, Answer]
     problems: tuple[int, ...] = ()
@@ -111,7 +115,11 @@ class Operation:
         }
         if self.description:
             document["description"] = self.description
-        if parameters := [*_in_path(self.path_parameters), *_in_query(self.query)]:
+        if parameters := [
+            *_in_path(self.path_parameters),
+            *_in_query(self.query, self.query_values),
+            *_in_headers(self.headers),
+        ]:
             document["parameters"] = parameters
         if self.body:
             document["requestBody"] = {"required": True, "content": dict(self.body)}
@@ -170,9 +178,26 @@ def _example(schema: Json) -> Json:
     return {"example": schema["examples"][0]} if schema.get("examples") else {}
 
 
-def _in_query(model: type[Query] | None) -> list[Json]:
+def _in_headers(headers: Mapping[str, Json]) -> list[Json]:
+    return [{"name": name, "in": "header", "schema": schema} | _example(schema) for name, schema in headers.items()]
+
+
+def _in_query(model: type[Query] | None, values: Mapping[str, Sequence[str]]) -> list[Json]:
     schema = model.model_json_schema() if model else {}
     return [
-        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": each}
+        {"name": name, "in": "query", "required": name in schema.get("required", [])}
+        | _parameter(each, values.get(name))
         for name, each in schema.get("properties", {}).items()
     ]
+
+
+def _parameter(property_: Json, values: Sequence[str] | None) -> Json:
+    """What is None by default is left out, for there is no null in a query."""
+    schema = {name: each for name, each in property_.items() if name != "anyOf" and each is not None}
+    for alternative in property_.get("anyOf", []):
+        if alternative != {"type": "null"}:
+            schema = alternative | schema
+    if values is not None:
+        schema["enum"] = list(values)
+    description = schema.pop("description", None)
+    return {"schema": schema} | ({"description": description} if description else {})

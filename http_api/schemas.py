@@ -8,12 +8,20 @@ from http_api import samples
 from sensorflow.kinds import FIELD_PATTERN, MAX_TELEMETRY_FIELDS, RESERVED_FIELDS, SENSOR_ID_PATTERN, Telemetry
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sensorflow.kinds import Kind, Kinds
 
 Json = dict[str, Any]
 
 SENSOR_ID: Json = {"type": "string", "pattern": SENSOR_ID_PATTERN, "examples": [samples.SENSOR_ID]}
 _TEXT: Json = {"type": "string"}
+TIME: Json = {
+    "description": "By default when it came. RFC 3339 with an offset, or seconds, ms, us or ns since 1970, told apart "
+    "by magnitude; not far from now (the settings MAX_PAST_DAYS and MAX_FUTURE_S).",
+    "anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}, {"type": "null"}],
+    "examples": ["2025-08-16T14:30:45.123Z", samples.TIME_US],
+}
 PROBLEM: Json = {
     "type": "object",
     "description": "RFC 9457 problem details.",
@@ -83,18 +91,18 @@ def over_http(kind: type[Kind]) -> Json:
     """What a board posts: there the sensor has to be named."""
     schema = on_topic(kind)
     properties = schema["properties"] | {"sensor_id": SENSOR_ID}
-    return (
-        schema
-        | {"properties": properties, "required": [*schema.get("required", []), "sensor_id"]}
-        | _examples(kind, samples.payload(kind))
-    )
+    required = [*schema.get("required", []), "sensor_id"]
+    if "maxProperties" in schema:  # which counts all that a device may name; one that names no time has room for less
+        schema["anyOf"] = [{"required": ["time"]}, {"maxProperties": schema["maxProperties"] - 1}]
+    return schema | {"properties": properties, "required": required} | _examples(kind, samples.payload(kind))
 
 
 def on_topic(kind: type[Kind]) -> Json:
     """What a device publishes: the topic names the sensor already."""
     schema = kind.model_json_schema()
+    schema["properties"]["time"] = TIME
     if issubclass(kind, Telemetry):
-        schema |= _any_fields(len(schema["properties"]))
+        schema |= _any_fields(schema["properties"].keys())
     return schema | _examples(kind, samples.values(kind))
 
 
@@ -152,13 +160,13 @@ def _required_values(kind: type[Kind]) -> list[str]:
     return [name for name in kind.value_names if name in required]
 
 
-def _any_fields(declared: int) -> Json:
+def _any_fields(declared: Collection[str]) -> Json:
     """What pydantic checks of telemetry and does not say."""
-    taken = sorted(RESERVED_FIELDS - Telemetry.model_fields.keys())
+    taken = sorted(RESERVED_FIELDS - set(declared))
     return {
         "propertyNames": {"pattern": FIELD_PATTERN, "not": {"enum": taken}},
-        "minProperties": 1,
-        "maxProperties": declared + MAX_TELEMETRY_FIELDS,
+        "not": {"propertyNames": {"enum": list(declared)}},  # nothing but these
+        "maxProperties": len(declared) + MAX_TELEMETRY_FIELDS,
     }
 
 

@@ -45,6 +45,7 @@ def operation(kinds: Kinds, newest: NewestReadings, zone: ZoneInfo) -> Operation
         scope="read",
         path_parameters={"sensor_id": SENSOR_ID},
         query=LatestQuery,
+        query_values={"kind": list(kinds)},
         answers={200: Answer("By time.", json_content({"anyOf": [ref(f"{name}_record") for name in kinds]}))},
         problems=(401, 404, 422, 503),
     )
