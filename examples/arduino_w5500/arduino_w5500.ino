@@ -167,7 +167,9 @@ void set_clock(const char* digits) {
     if (isdigit(*digits)) us = us * 10 + (*digits - '0');
   }
   uint64_t now = us / 1000 - uptime_ms();
-  if (clock_ms == 0) {  // what was measured before gets its time now
+  uint64_t off = now > clock_ms ? now - clock_ms : clock_ms - now;
+  if (off < 500) return;  // that is how long the answer was on its way
+  if (clock_ms == 0) {    // what was measured before gets its time now
     for (int i = 0; i < count; i++) waiting[(first + i) % MAX_WAITING].time_ms += now;
   }
   clock_ms = now;
