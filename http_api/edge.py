@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 16_384
 MAX_HEADERS = 100  # a browser sends 20; the WebSocket library gives up at 128
 MAX_BODY_BYTES = 65_536  # 500 times a reading
+# Where a body is many readings. The application takes it as it comes, and no more of them than it has room for
+# (http_api/batch_body.py); of one that it does not take, this server reads 64 KiB and waits.
+BATCH_PATHS = frozenset({b"/api/v1/readings", b"/api/v1/readings/line-protocol"})
+MAX_BATCH_BYTES = 4 * 2**20
 MAX_PIPELINED = 10  # requests of one connection that wait for the answer to the one before; each takes about 3 KiB
 # For the whole of a request to come, head and body: 64 KiB at 64 kbit/s. With the sweep and a busy machine below 10 s.
+# Of a batch, for each 64 KiB.
 RECEIVE_TIMEOUT_S = 8.0
 # Without the client having taken a byte of its answers. One answer fits into the kernel's buffers, so this is for those
 # who ask and ask and do not listen.
@@ -106,6 +111,7 @@ class Connection(HttpToolsProtocol):
         self._has_begun = False  # whether a request has, of which not all is here
         self._is_in_head = True
         self._declared_bytes = 0
+        self._most_body_bytes = MAX_BODY_BYTES
         self._unanswered: deque[RequestResponseCycle] = deque()  # what uvicorn was given to answer, in order
         self._overhead_bytes = 0  # since the request began, or the last byte of its body
         self._body_bytes = 0
@@ -174,8 +180,10 @@ class Connection(HttpToolsProtocol):
             self._stop(431, f"head of {head_bytes} bytes, at most {MAX_HEAD_BYTES}")
         declared = next((value for name, value in self.headers if name == b"content-length"), b"0")
         # The parser lets nothing but digits through; the count comes first because int() of very many is slow.
-        if len(declared) > 10 or int(declared) > MAX_BODY_BYTES:
-            self._stop(413, f"body of {declared[:30].decode()} bytes, at most {MAX_BODY_BYTES}")
+        is_batch = self.url.partition(b"?")[0] in BATCH_PATHS and self.parser.get_method() == b"POST"
+        self._most_body_bytes = MAX_BATCH_BYTES if is_batch else MAX_BODY_BYTES
+        if len(declared) > 10 or int(declared) > self._most_body_bytes:
+            self._stop(413, f"body of {declared[:30].decode()} bytes, at most {self._most_body_bytes}")
         self._declared_bytes = int(declared)
         self._take_bare_line_ends(is_in_head=False)
         before = self.cycle
@@ -188,9 +196,12 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand it on, while it is not too much; what comes after the answer counts too, and is forgotten."""
         self._overhead_bytes = 0
+        pieces = self._body_bytes // MAX_BODY_BYTES
         self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
-            self._stop(413, f"body of more than {MAX_BODY_BYTES} bytes")
+        if self._body_bytes > self._most_body_bytes:
+            self._stop(413, f"body of more than {self._most_body_bytes} bytes")
+        if self._body_bytes // MAX_BODY_BYTES > pieces and not self.cycle.response_complete:
+            self.edge.waits(self, self.loop.time())  # of a batch that makes progress, and that somebody takes
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -198,7 +198,7 @@ def parse_array(body: bytes) -> list[object]:
     """The elements of a JSON array, for :func:`validate`; at most ``MAX_READINGS``.
 
     Raises:
-        RejectedError: ``bad_json``, or ``bad_reading``: there are none, or too many.
+        RejectedError: ``bad_json``, ``bad_reading``: there are none, or ``too_large``: there are too many.
     """
     try:
         elements = from_json(body, allow_inf_nan=False)
@@ -208,14 +208,29 @@ def parse_array(body: bytes) -> list[object]:
         raise RejectedError("bad_reading", FieldError("", "an empty array, at least 1 reading"))
     if len(elements) > MAX_READINGS:
         detail = f"an array of {len(elements)} readings, at most {MAX_READINGS}"
-        raise RejectedError("bad_reading", FieldError("", detail))
+        raise RejectedError("too_large", FieldError("", detail))
     if not _are_all_names(body, sum(len(each) + _colons(each.get("time")) for each in elements if type(each) is dict)):
         elements = json.loads(body, object_pairs_hook=_members)
     return list(elements)
 
 
+def parse_value(body: bytes) -> object:
+    """One JSON value that stands alone, for :func:`validate`.
+
+    Raises:
+        RejectedError: ``bad_json``.
+    """
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise RejectedError("bad_json", FieldError("", str(error))) from None
+    if type(value) is dict and not _are_all_names(body, len(value) + _colons(value.get("time"))):
+        value = json.loads(body, object_pairs_hook=_members)
+    return value
+
+
 def validate(kind: type[Kind], element: object) -> Kind:
-    """One element of :func:`parse_array`.
+    """One element of :func:`parse_array`, or what :func:`parse_value` returned.
 
     Raises:
         RejectedError: As by :func:`parse_one`; its ``payload`` is the element.
