@@ -66,18 +66,22 @@ def of_configuration(options: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} {options.get(name, '(not set)')}, must be {bound}: {why}"
 
 
-def known_faults(version: str) -> Iterator[str]:
+def known_faults(version: str) -> str:
     """What was wrong with this version of Mosquitto, by the text of ``$SYS/broker/version`` or ``mosquitto -h``.
 
-    A distribution may have mended it without another number: Debian's 2.0.11-1.2+deb12u2 has the first two.
+    One line; empty where nothing is known, and for other brokers.
     """
     found = re.search(r"mosquitto version (\d+)\.(\d+)\.(\d+)", version)
-    if found is None:
-        return
-    for fault in _FAULTS:
-        if tuple(map(int, found.groups())) < fault.mended_in:
-            mended_in = ".".join(map(str, fault.mended_in))
-            yield f"mosquitto {'.'.join(found.groups())}: {fault.text}; mended in {mended_in}"
+    numbers = tuple(map(int, found.groups())) if found else (10**9,)
+    faults = [
+        f"{fault.text} (mended in {'.'.join(map(str, fault.mended_in))})"
+        for fault in _FAULTS
+        if numbers < fault.mended_in
+    ]
+    return f"mosquitto {'.'.join(map(str, numbers))}: {'; '.join(faults)}; {_BACKPORTED}" if faults else ""
+
+
+_BACKPORTED = "a distribution may have mended it under the same number: Debian's 2.0.11-1.2+deb12u2 has the CVEs"
 
 
 class _Fault(NamedTuple):
@@ -86,8 +90,8 @@ class _Fault(NamedTuple):
 
 
 _FAULTS = (
-    _Fault((2, 0, 16), "clients can fill its memory (CVE-2023-0809, CVE-2023-3592, CVE-2023-28366)"),
-    _Fault((2, 0, 19), "a client can crash it (CVE-2024-8376)"),
+    _Fault((2, 0, 16), "clients can fill its memory, CVE-2023-0809, CVE-2023-3592, CVE-2023-28366"),
+    _Fault((2, 0, 19), "a client can crash it, CVE-2024-8376"),
     _Fault((2, 0, 13), "it delivers more at once than the bridge asks for, which costs the bridge memory"),
 )
 

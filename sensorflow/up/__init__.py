@@ -68,6 +68,8 @@ async def _supervise(settings: CompleteSettings, lock: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, is_over.set)
     children = [Child(service, lock) for service in services(settings)]
+    if faults := broker.known_faults():
+        log.warning("%s", faults)
     async with asyncio.TaskGroup() as tasks:
         for child in children:
             tasks.create_task(child.run(), name=child.name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ _HERE = Path(__file__).parent
 _SHIPPED = next(path for path in (_HERE.parent / "mosquitto", _HERE.parents[1] / "mosquitto") if path.is_dir())
 # Debian keeps it where only root's PATH leads, Homebrew where only its users' does.
 _SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+_VERSION_TIMEOUT_S = 2.0
 
 
 def command() -> list[str]:
@@ -39,6 +41,17 @@ def command() -> list[str]:
             "Otherwise: https://mosquitto.org/download"
         )
     return [program, "-c", str(_SHIPPED / "mosquitto.conf")]
+
+
+def known_faults() -> str:
+    """What is wrong with the installed version, in one line; empty where nothing is known, or it does not say."""
+    try:
+        said = subprocess.run(  # noqa: S603 - the program that is about to be started anyway
+            [command()[0], "-h"], check=False, capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    return broker_limits.known_faults(said.stdout)
 
 
 def check(directory: Path) -> None:

@@ -78,11 +78,12 @@ def test_mosquitto_as_it_comes_is_refused_for_its_autosave_and_its_queue() -> No
     [("mosquitto version 2.0.11", 3), ("mosquitto version 2.0.18", 1), ("mosquitto version 2.1.2", 0)],
 )
 def test_version_with_known_faults_is_told_with_the_one_that_mended_them(version: str, count: int) -> None:
-    faults = list(broker_limits.known_faults(version))
+    faults = broker_limits.known_faults(version)
 
-    assert len(faults) == count
-    assert all(fault.startswith(version.replace(" version", "")) and "; mended in 2.0." in fault for fault in faults)
-    assert list(broker_limits.known_faults("EMQX 5.8")) == []
+    assert faults.count("(mended in 2.0.") == count
+    assert faults.startswith(version.replace(" version", "") if count else "")
+    assert faults.count("\n") == 0
+    assert broker_limits.known_faults("EMQX 5.8") == ""
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from sensorflow.settings import is_setting
+from sensorflow.up import broker
 from tests.broker import free_port
 
 pytestmark = pytest.mark.e2e
@@ -208,6 +209,23 @@ def test_killed_supervisor_leaves_nothing_and_the_next_start_works(up: Up) -> No
     _, left = psutil.wait_procs(children, END_TIMEOUT_S)  # init may take a moment to collect the dead
     assert left == []
     assert up.post(up.printed()["API_KEY"]).status_code == 201
+
+
+def test_known_faults_of_the_broker_are_one_line_at_the_start(up: Up) -> None:
+    program = up.directory / "mosquitto"
+    program.write_text(
+        "#!/bin/sh\nif [ $1 = -h ]; then echo mosquitto version 2.0.15; exit 3; fi\nexec "
+        + shlex.join(broker.command()[:1])
+        + ' "$@"\n'
+    )
+    program.chmod(0o755)
+
+    up.start(PATH=f"{up.directory}:{os.environ['PATH']}")
+    up.wait_until_ready()
+
+    (line,) = [line for line in up.log.read_text().splitlines() if "CVE" in line]
+    assert "WARNING up        mosquitto 2.0.15: clients can fill its memory" in line
+    assert "a client can crash it, CVE-2024-8376 (mended in 2.0.19)" in line
 
 
 def test_busy_port_stops_the_start_and_is_named(up: Up) -> None:

@@ -12,8 +12,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from sensorflow import topics
+from sensorflow import broker_limits, topics
 from sensorflow.cli.checkup.finding import Finding
+from sensorflow.mqtt import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,8 @@ _LISTEN_S = 1.0  # what is retained comes at once; what should not come has had 
 _SESSION_S = 30 * 86400  # what the bridge asks for
 _LET_IN = 0
 _NOT_AUTHORIZED = 0x87  # MQTT 5, 3.4.2.1
-_MAX_PAYLOAD_BYTES = 65_536
+_MIN_RECEIVE_MAXIMUM = 100  # http_api has that many readings on their way where as many boards send at once
+_VERSION = "$SYS/broker/version"
 _FORBIDDEN = (
     "receipts/doctor",
     "dead_letters/doctor",
@@ -53,6 +55,8 @@ def examine(settings: OperatorSettings, *, is_bridge_running: bool) -> Iterator[
         return
     yield from _strangers(settings, address)
     yield from _limits(seen.limits)
+    if faults := broker_limits.known_faults(seen.version):
+        yield Finding("broker", faults, "update it, or see that your distribution has", is_fault=False)
     yield from _rules(seen, settings.mqtt_username)
     if is_bridge_running and topics.status("bridge") not in seen.topics:
         yield Finding(
@@ -75,31 +79,19 @@ def _strangers(settings: OperatorSettings, address: str) -> Iterator[Finding]:
             )
 
 
-def _limits(limits: dict[str, Any]) -> Iterator[Finding]:
+def _limits(said: dict[str, Any]) -> Iterator[Finding]:
     """What the CONNACK says (MQTT 5, 3.2.2.3); where it says nothing there is no limit."""
-    kept_s = limits.get("SessionExpiryInterval", _SESSION_S)
-    if kept_s < _SESSION_S:
-        yield Finding(
-            "broker",
-            f"it keeps a session for {kept_s:,} s, the bridge asks for {_SESSION_S:,}: while it is away longer, "
-            "readings are lost",
-            "raise the broker's limit (persistent_client_expiration, or its name elsewhere)",
-        )
-    if limits.get("MaximumQoS", 1) < 1:
-        yield Finding("broker", "it grants QoS 0 at most, which loses readings", "allow QoS 1 (max_qos)")
-    if not limits.get("RetainAvailable", 1):
-        yield Finding(
-            "broker",
-            "it keeps no retained messages, so health cannot know of the bridge",
-            "allow them (retain_available)",
-        )
-    if (size := limits.get("MaximumPacketSize", 2**28)) < 2 * _MAX_PAYLOAD_BYTES:
-        yield Finding(
-            "broker",
-            f"it takes packets of {size:,} bytes at most, a reading may have {_MAX_PAYLOAD_BYTES:,} and more around it",
-            "raise it (max_packet_size 262144)",
-        )
-    if (most := limits.get("ReceiveMaximum", 65_535)) < 100:
+    limits = Limits(
+        session_expiry_s=said.get("SessionExpiryInterval"),
+        max_qos=said.get("MaximumQoS", 2),
+        max_packet_bytes=said.get("MaximumPacketSize"),
+        has_retained=bool(said.get("RetainAvailable", 1)),
+        has_wildcards=bool(said.get("WildcardSubscriptionAvailable", 1)),
+    )
+    for complaint in broker_limits.of_connection(limits):
+        what, _, advice = complaint.partition(": ")
+        yield Finding("broker", what, advice)
+    if (most := said.get("ReceiveMaximum", 65_535)) < _MIN_RECEIVE_MAXIMUM:
         yield Finding(
             "broker",
             f"it takes {most} messages at once from one client, which holds http_api up",
@@ -138,6 +130,7 @@ class _Look:
         self.why = f"no CONNACK within {_TIMEOUT_S:g} s"
         self.limits: dict[str, Any] = {}
         self.topics: set[str] = set()
+        self.version = ""  # as Mosquitto says it; others have no such topic
         self.pubacks: dict[str, int] = {}
         self._let_in, self._all_answered = threading.Event(), threading.Event()
         self._topic_by_id: dict[int, str] = {}
@@ -175,7 +168,9 @@ class _Look:
 
     def _look_around(self) -> None:
         at_most_once = SubscribeOptions(qos=0)
-        self._client.subscribe([(topics.STATUSES, at_most_once), (topics.READINGS, at_most_once)])
+        self._client.subscribe(
+            [(topics.STATUSES, at_most_once), (topics.READINGS, at_most_once), (_VERSION, at_most_once)]
+        )
         for topic in _FORBIDDEN:
             self._topic_by_id[self._client.publish(topic, b"", qos=1).mid] = topic
         self._all_answered.wait(_TIMEOUT_S)
@@ -194,6 +189,8 @@ class _Look:
             self._all_answered.set()
 
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        if message.topic == _VERSION:
+            self.version = message.payload.decode(errors="replace")
         self.topics.add(message.topic)
 
 

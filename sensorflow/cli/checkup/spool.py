@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "spool.db"  # the bridge's, as is the version
-VERSION = 1
+VERSION = 2
 STOPS_AT_BYTES = 16 * 2**20  # of free disk, below which the bridge accepts nothing
 OLD_AFTER_S = 60.0
 AHEAD_S = 5.0
