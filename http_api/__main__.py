@@ -8,6 +8,7 @@ import secrets
 import signal
 import time
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -15,19 +16,25 @@ from zoneinfo import ZoneInfo
 import uvicorn
 import uvloop
 
-from http_api import app, endpoints, feed, health, heartbeat, open_files, problems, schemas
-from http_api.auth import Guard, Key
+from http_api import app, audit, endpoints, feed, health, heartbeat, open_files, request_id, schemas
+from http_api.audit import Audit
+from http_api.auth import Guard
 from http_api.bridge_status import BridgeStatus
 from http_api.clock import Clock
+from http_api.cors import Cors
 from http_api.edge import MAX_CONNECTIONS, Edge
+from http_api.envelope import Envelope
 from http_api.export import Exports
 from http_api.feed import Feed
 from http_api.heartbeat import Heartbeat
 from http_api.history import TableColumns
 from http_api.ingest import OUTCOMES, Ingest
+from http_api.keys import Keyring
 from http_api.latest import Latest
+from http_api.limits import Limit
 from http_api.metrics import Facts, Metrics
 from http_api.newest import NewestReadings
+from http_api.proxies import Proxies
 from http_api.receipts import Receipts
 from http_api.request_times import RequestTimes
 from http_api.server_time import ServerTime
@@ -38,13 +45,15 @@ from sensorflow.influx import Influx
 from sensorflow.log import start_logging
 from sensorflow.mqtt import Session
 from sensorflow.settings import HttpApiSettings
-from ws.app import Gateway
+from ws.app import FULL_KEYS, Gateway
 from ws.connection import Connection
 from ws.hub import Hub
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
 
 # For what is open to end by itself: a reading waits for PUBACK or receipt, a browser for ws.app.CLOSE_TIMEOUT_S. What
 # takes longer (a body that does not come, a long RECEIPT_TIMEOUT_S) is cut off, and logged as that.
@@ -60,7 +69,8 @@ _log = logging.getLogger("http_api")
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     config = settings.read(HttpApiSettings)
-    start_logging(config.log_level, config.log_format)
+    start_logging(config.log_level, config.log_format, request_id.context)
+    audit.start(config.keys_place)
     # uvicorn and websockets log whole URLs below WARNING, and a browser's URL holds the key.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -87,14 +97,18 @@ async def serve(config: HttpApiSettings) -> None:
         on_puback=metrics.pubacks.observe,
         on_receipt=metrics.receipts.observe,
     )
-    edge = Edge(open_files.connections(MAX_CONNECTIONS + config.max_ws_connections_per_key))
+    edge = Edge(open_files.connections(MAX_CONNECTIONS + FULL_KEYS * config.max_ws_connections_per_key))
     beat = Heartbeat(session, VERSION, lambda: ingest.counts | hub.counters() | {"http_refused": edge.refused})
     store = StoreWatch(_influx(config, PING_EVERY_S))
+    keyring, trail = Keyring(config.keys_place, config.api_key, config.api_key_ws), Audit()
+    guard = Guard(
+        keyring,
+        trail,
+        per_key=Limit("key", config.rate_limit_per_key),
+        failures=Limit("failures", config.rate_limit_failures),
+    )
     gateway = Gateway(
-        hub,
-        is_allowed=Key(config.api_key_ws, query="api-key").opens,
-        refuse=problems.unauthorized,
-        max_connections=config.max_ws_connections_per_key,
+        hub, admit=partial(guard.authorize, scope="live"), max_connections=config.max_ws_connections_per_key
     )
 
     def condition() -> health.Facts:
@@ -128,7 +142,6 @@ async def serve(config: HttpApiSettings) -> None:
     history = endpoints.history.History(
         kinds, reads, TableColumns(reads), Exports(_questions(config, store, HISTORY_TIMEOUT_S))
     )
-    key = Key(config.api_key)
     files = endpoints.documents.static_files()
     api = app.build(
         [
@@ -140,7 +153,7 @@ async def serve(config: HttpApiSettings) -> None:
             *endpoints.documents.operations(kinds, VERSION, files),
         ],
         schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds) | endpoints.history.schemas(),
-        guard=Guard({"write": key, "read": key}),
+        guard=guard,
         kinds=kinds,
         version=VERSION,
         more=[*gateway.routes(), *endpoints.documents.routes(files)],
@@ -154,13 +167,24 @@ async def serve(config: HttpApiSettings) -> None:
                 "feed": fan_out.run(),
                 "heartbeat": beat.run(),
                 "store watch": store.run(),
+                "keys": keyring.run(partial(gateway.put_out, guard.still_grants)),
             }.items()
         ]
-        await _listen(RequestTimes(api, metrics.requests), config, edge)
+        await _listen(RequestTimes(_edged(api, config, trail), metrics.requests), config, edge)
         await beat.say("stopped")
         for task in background:
             task.cancel()
     _log.info("stopped")
+
+
+def _edged(api: ASGIApp, config: HttpApiSettings, trail: Audit) -> ASGIApp:
+    """With what every request passes by, whatever becomes of it; the last to be put around it is the first."""
+    if origins := settings.listed(config.cors_origins):
+        api = Cors(api, origins)
+    api = Envelope(api, trail, Limit("address", config.rate_limit_per_address))
+    if trusted := settings.listed(config.trusted_proxies):
+        api = Proxies(api, trusted)
+    return api
 
 
 async def _listen(api: Any, config: HttpApiSettings, edge: Edge) -> None:

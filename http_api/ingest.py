@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from http_api.latest import Newest
 from sensorflow import kinds, reading, topics
-from sensorflow.errors import FieldError, RejectedError, TransientError
+from sensorflow.errors import FieldError, ForbiddenError, RejectedError, TransientError
 from sensorflow.mqtt import NO_MATCHING_SUBSCRIBERS, RefusedError, Session, UnavailableError
 
 if TYPE_CHECKING:
@@ -91,15 +91,16 @@ class Ingest:
         """The bridge was heard: what failed may pass now. Without it health could stay bad for want of a POST."""
         self._has_failed, self._refusal = False, None
 
-    async def accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
+    async def accept(self, kind: type[Kind], body: bytes, client_ip: str, may_write: Callable[[str], bool]) -> Accepted:
         """Bring one reading to safety.
 
         Raises:
+            ForbiddenError: Whoever sent it may not write for its sensor.
             RejectedError: It cannot be accepted, by our own check or the bridge's.
             TransientError: It is not safe, though it may still arrive; the client should send it again.
         """
         try:
-            accepted = await self._accept(kind, body, client_ip)
+            accepted = await self._accept(kind, body, client_ip, may_write)
         except RejectedError:
             self.counts_by_kind[kind.kind, "rejected"] += 1
             raise
@@ -109,13 +110,17 @@ class Ingest:
         self.counts_by_kind[kind.kind, "accepted" if accepted.is_durable else "pending"] += 1
         return accepted
 
-    async def _accept(self, kind: type[Kind], body: bytes, client_ip: str) -> Accepted:
+    async def _accept(
+        self, kind: type[Kind], body: bytes, client_ip: str, may_write: Callable[[str], bool]
+    ) -> Accepted:
         if not body:
             raise RejectedError("bad_json", FieldError("", "the body is empty"))
         parsed = kinds.parse_one(kind, body)
         sensor_id = parsed.sensor_id
         if sensor_id is None:
             raise RejectedError("bad_reading", FieldError("sensor_id", "Field required"))
+        if not may_write(sensor_id):
+            raise ForbiddenError(f"the key is not for the sensor {sensor_id!r}")
         received_us = self.clock.next_us(time.time_ns() // 1000)
         time_us = self._time_us(parsed, received_us)
         if self.bridge.is_full:

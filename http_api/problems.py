@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from http_api.answers import line_response, wants_line
-from sensorflow.errors import RejectedError, TransientError
+from sensorflow.errors import ForbiddenError, RejectedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ CHALLENGE = 'Bearer realm="SensorFlow"'
 
 STATUSES = {  # as the documentation says it
     401: "No key, or a wrong one.",
-    403: "The key is not good for this.",
+    403: "The key is good, but not for this: the detail says what it lacks.",
     404: "Nothing there.",
     406: "`Accept` names no media type that there is here.",
     408: "The request took too long to come.",
@@ -95,6 +95,10 @@ async def _rejected(_: Request, error: RejectedError) -> Response:
     return problem(422, str(error), reason=error.reason, errors=errors)
 
 
+async def _forbidden(_: Request, error: ForbiddenError) -> Response:
+    return problem(403, str(error))
+
+
 async def _not_now(_: Request, error: TransientError) -> Response:
     return problem(503, str(error), {"Retry-After": retry_after_s()})
 
@@ -110,6 +114,7 @@ async def _bug(_: Request, __: Exception) -> Response:
 HANDLERS: dict[Any, Any] = {  # Starlette's own type for it has no room for handlers of one exception
     HTTPException: _stated,
     405: _not_allowed,
+    ForbiddenError: _forbidden,
     RejectedError: _rejected,
     TransientError: _not_now,
     ClientDisconnect: _hung_up,

@@ -90,7 +90,7 @@ def _password_line(user: str, password: str) -> str:
     return f"{user}:$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
+def write_private(path: Path, text: str, *, mode: int = 0o600, is_durable: bool = True) -> None:
     """Write a file for its owner alone, unless ``mode`` says otherwise, whole or not at all, and durably."""
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from the start
     try:
@@ -98,11 +98,14 @@ def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
             file.write(text)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         Path(new).replace(path)
     except BaseException:
         Path(new).unlink(missing_ok=True)
         raise
+    if not is_durable:
+        return
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -17,6 +17,10 @@ class TransientError(SensorFlowError):
     """It may succeed later: keep the reading and back off."""
 
 
+class ForbiddenError(PermanentError):
+    """Whoever sends it may not: another key could."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """What is wrong with one field of a reading; ``field`` is empty where it is wrong with the whole."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import os
 import re
 import ssl
@@ -40,6 +41,7 @@ _PLACEHOLDERS = ("change", "example", "placeholder", "secret", "password", "your
 LOOPBACK = "127.0.0.1"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Rate = Annotated[str, Field(pattern=r"^(off|[1-9][0-9]{0,8}/(second|minute|hour|day))$")]
 Database = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -62,6 +64,26 @@ def _url(host: str) -> str:
     if not re.match(r"https?://[^/]", host, re.IGNORECASE):
         raise ValueError("must begin with http:// or https:// and name a host")
     return host
+
+
+def _networks(text: str) -> str:
+    for one in listed(text):
+        try:
+            network = ipaddress.ip_network(one)
+        except ValueError as error:
+            raise ValueError(f"{one!r} is no address and no network such as 10.0.0.0/8 ({error})") from None
+        if network.prefixlen == 0:
+            raise ValueError(f"{one!r} is everybody: then any client could say that it is another; name your proxy")
+    return text
+
+
+def _origins(text: str) -> str:
+    for one in listed(text):
+        if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", one):
+            raise ValueError(
+                f"{one!r} is no origin such as https://dashboard.example: scheme, host, port, in lower case"
+            )
+    return text
 
 
 Secret = Annotated[SecretStr, AfterValidator(_strong)]
@@ -138,6 +160,17 @@ class Window(BaseModel):
         return TimeWindow(past_s=self.max_past_days * 86400, future_s=self.max_future_s)
 
 
+class KeySettings(Common):
+    """Where the named keys are."""
+
+    keys_dir: Path | None = Field(default=None, description="By default DATA_DIR.")
+
+    @property
+    def keys_place(self) -> Path:
+        """The directory of keys.json, keys-used.json and audit.jsonl."""
+        return self.keys_dir or self.data_dir
+
+
 class BridgeSettings(Common, Mqtt, Influx, Window):
     """The bridge."""
 
@@ -146,7 +179,7 @@ class BridgeSettings(Common, Mqtt, Influx, Window):
     replay_window_s: float = Field(default=300, ge=0, le=86400)
 
 
-class HttpApiSettings(Common, Mqtt, Influx, Window):
+class HttpApiSettings(KeySettings, Mqtt, Influx, Window):
     """The HTTP API and the WebSocket gateway that it mounts."""
 
     mqtt_username: str = "http_api"
@@ -155,6 +188,11 @@ class HttpApiSettings(Common, Mqtt, Influx, Window):
     api_key: Secret
     api_key_ws: WsSecret
     max_ws_connections_per_key: int = Field(default=100, ge=1, le=10_000)
+    rate_limit_per_key: Rate = "off"
+    rate_limit_per_address: Rate = "off"
+    rate_limit_failures: Rate = "60/minute"
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = ""
     receipt_timeout_s: float = Field(default=2.0, gt=0, le=30)
     timezone: str = "UTC"
 
@@ -258,6 +296,7 @@ class OperatorSettings(Common, Mqtt):
 MODELS = (
     BridgeSettings,
     HttpApiSettings,
+    KeySettings,
     StoreSettings,
     UpSettings,
     ComposeSettings,
@@ -290,6 +329,11 @@ def read(model: type[Model], **overrides: Any) -> Model:
         sys.exit("\n".join([*map(_explain, error.errors(include_url=False)), *_hint(error, kept_file(Path(data_dir)))]))
     except (ValueError, OSError) as error:
         sys.exit("\n".join(f"settings: {line}" for line in str(error).splitlines()))
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a setting that are separated by commas."""
+    return [one.strip() for one in text.split(",") if one.strip()]
 
 
 def kept_file(data_dir: Path) -> Path:

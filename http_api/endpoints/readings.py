@@ -59,7 +59,7 @@ def _post(kind: type[Kind], ingest: Ingest) -> Endpoint:
             body = await read_json(request)
             if not body and not any(name in request.headers for name in _FRAMING):
                 raise HTTPException(411, "there is no Content-Length, so no body")
-            accepted = await ingest.accept(kind, body, client_ip(request))
+            accepted = await ingest.accept(kind, body, client_ip(request), request.state.may_write)
         except asyncio.CancelledError:  # not passed on: only the stop cancels a request, and the client wants an answer
             raise TransientError("the server stops before the reading is safe") from None
         status = 201 if accepted.is_durable else 202

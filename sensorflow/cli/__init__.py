@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sensorflow.cli import dead_letters, doctor, health, query, replay, services, simulate, watch
+from sensorflow.cli import dead_letters, doctor, health, keys, query, replay, services, simulate, watch
 
 app = typer.Typer(
     name="sensorflow",
@@ -37,5 +37,5 @@ def _main(
     """Sensor readings from HTTP boards and MQTT devices to disk, to InfluxDB 3 and to the browser, exactly once."""
 
 
-for command in (services, doctor, health, replay, simulate, watch, query, dead_letters):
+for command in (services, doctor, health, replay, simulate, watch, query, dead_letters, keys):
     command.register(app)

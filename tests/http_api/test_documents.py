@@ -4,11 +4,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from http_api import app
+from http_api.audit import Audit
 from http_api.auth import Guard
 from http_api.endpoints import documents
+from http_api.keys import Keyring
+from http_api.limits import Limit
 from http_api.static_files import LIBRARIES, SCRIPTS, StaticFiles
 from sensorflow.kinds import load_kinds
 from tests.e2e.system import ROOT
@@ -104,7 +108,12 @@ def without_libraries(directory: Path) -> Starlette:
     return app.build(
         documents.operations(kinds, "1.2.3", files),
         schemas={},
-        guard=Guard({}),
+        guard=Guard(
+            Keyring(directory, SecretStr("boards"), SecretStr("browsers")),
+            Audit(),
+            per_key=Limit("key", "off"),
+            failures=Limit("failures", "off"),
+        ),
         kinds=kinds,
         version="1.2.3",
         more=documents.routes(files),

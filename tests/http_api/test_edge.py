@@ -229,9 +229,9 @@ def test_with_too_many_connections_the_longest_silent_goes_and_who_speaks_is_ser
 
     assert status(first) == 503
     assert b"retry-after" in first
-    assert b"more than 1001 connections" in first
+    assert b"more than 1004 connections" in first
     assert [response.status_code for response in responses] == [201] * 20
-    assert "more than 1001 connections: the longest silent are closed" in api.log.read_text()
+    assert "more than 1004 connections: the longest silent are closed" in api.log.read_text()
 
 
 def test_a_websocket_is_not_late(api: Api) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.http_api.processes import Api, StandIn, silence
+from tests.http_api.processes import KEY_WS, Api, StandIn, silence
 from tests.http_api.requests import HOSTILE_IDS, READING, assert_problem
 
 
@@ -104,13 +104,19 @@ def test_another_content_type_is_415(api: Api, content_type: str) -> None:
     assert_problem(response, 415, "application/json")
 
 
+def test_with_the_key_of_browsers_it_is_403(api: Api, bridge: StandIn) -> None:
+    response = api.client.post("/api/v1/temperature_reading", json=READING, headers={"X-API-Key": KEY_WS})
+
+    assert_problem(response, 403, "'API_KEY_WS' lacks the scope write")
+    assert bridge.received == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {"X-API-Key": ""},
         {"X-API-Key": "the boards enter by thi"},
         {"X-API-Key": "the boards enter by this "[:-2] + "S"},
-        {"X-API-Key": "browsers enter by this one"},
         {"X-API-Key": "", "Authorization": "Basic dGhlIGJvYXJkcw=="},
         {"X-API-Key": "", "Authorization": "Bearer"},
         {"X-API-Key": "\xff\xfe"},

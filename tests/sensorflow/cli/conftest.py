@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from sensorflow.cli import dead_letters, query, replay, simulate, watch
+from sensorflow.cli import dead_letters, keys, query, replay, simulate, watch
 
 KEY = "k7f3q9z1m5x8w2v4"
 
@@ -93,7 +93,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
 def run(settings: Callable[..., None]) -> Run:
     """Call a command in this process."""
     app = typer.Typer(rich_markup_mode="rich")
-    for command in (dead_letters, query, replay, simulate, watch):
+    for command in (dead_letters, keys, query, replay, simulate, watch):
         command.register(app)
     return lambda *arguments, stdin=None: CliRunner().invoke(app, [str(argument) for argument in arguments], stdin)
 

@@ -1,0 +1,100 @@
+"""Who used which key from where, and what was refused: few lines of many requests, whatever strangers do.
+
+The rule that keeps it simple: a line is written on the first of a kind from an address in a while, and all of them
+together are at most ``MAX_LINES``; what is left out is counted in the next line.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from http_api.limits import MAX_COUNTED, Limit
+from sensorflow import audit
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+
+    from sensorflow.keys import Grant
+
+MAX_LINES = "300/minute"
+USED_AGAIN_S = 3600.0
+REFUSED_AGAIN = "1/minute"
+MAX_FILE_BYTES = 10 * 2**20
+KEPT_FILES = 5
+
+_log = logging.getLogger("audit")
+
+
+def start(place: Path) -> None:
+    """Write to ``audit.jsonl`` there, and keep ``KEPT_FILES`` more; where that cannot be, write to the log."""
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = _File(place / audit.FILE, maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
+    except OSError as error:
+        logging.getLogger("http_api").warning("the audit log is written here: %s: %s", place, error.strerror)
+        return
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    _log.addHandler(handler)
+
+
+class Audit:
+    """What is worth a line."""
+
+    def __init__(self) -> None:
+        self._used: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._refusals = Limit("refusals", REFUSED_AGAIN)
+        self._lines = Limit("lines", MAX_LINES)
+        self._left_out = 0
+
+    def has_used(self, who: str, grant: Grant) -> bool:
+        """Whether this key was used from there before, as far as is known here: of ``MAX_COUNTED`` such pairs."""
+        return (who, grant.secret_id or grant.name) in self._used
+
+    def used(self, who: str, grant: Grant, request_id: str) -> None:
+        """A key was used; the first time, and each hour again, this is a line."""
+        pair = (who, grant.secret_id or grant.name)
+        now_s = time.monotonic()
+        since_s = self._used.get(pair)
+        if since_s is not None and now_s - since_s < USED_AGAIN_S:
+            return
+        self._used[pair] = now_s
+        self._used.move_to_end(pair)
+        if len(self._used) > MAX_COUNTED:
+            self._used.popitem(last=False)
+        self._write("key used", key=grant.name, secret_id=grant.secret_id or None, address=who, request_id=request_id)
+
+    def refused(self, status: int, who: str, **more: object) -> None:
+        """A request was refused; of the same kind from there this is one line a minute."""
+        if self._refusals.hit(f"{status} {who}").is_over:
+            self._left_out += 1
+        else:
+            self._write("refused", status=status, address=who, **more)
+
+    def _write(self, event: str, **fields: object) -> None:
+        if self._lines.hit("").is_over:
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        _log.info("%s", audit.line(event, **fields, left_out=left_out or None))
+
+
+class _File(RotatingFileHandler):
+    """For the owner alone; says once that it cannot write, where the library would print a traceback for each line."""
+
+    _has_complained = False
+
+    def _open(self) -> TextIOWrapper:
+        path = Path(self.baseFilename)
+        path.touch(mode=0o600)
+        return path.open("a", encoding=self.encoding)
+
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        if not self._has_complained:
+            self._has_complained = True
+            logging.getLogger("http_api").error("audit log: cannot write %s", self.baseFilename)
