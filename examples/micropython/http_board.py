@@ -16,7 +16,7 @@ MAX_WAITING = 300  # the oldest go first
 MAX_TOGETHER = 50  # in one request
 
 HEADERS = {"X-API-Key": API_KEY, "Accept": "text/plain", "Content-Type": "application/x-ndjson"}
-AGAIN = (401, 403, 408, 429, 500, 503)
+MAY_PASS = (401, 403, 408, 429)  # and all from 500 on
 
 clock = None  # what the server said, in ms since 1970, and time.ticks_ms() at that moment
 
@@ -39,7 +39,9 @@ def ask(method, path, body=None):
         text = response.text
     except OSError as error:
         return 0, str(error)
-    clock = (int(response.headers["x-server-time-us"]) // 1000, time.ticks_ms())
+    for name, value in response.headers.items():
+        if name.lower() == "x-server-time-us":
+            clock = (int(value) // 1000, time.ticks_ms())
     return response.status_code, text
 
 
@@ -48,7 +50,7 @@ def send(readings):
     status, text = ask("POST", "/api/v1/readings", "\n".join(json.dumps(reading) for reading in readings))
     if status not in (201, 202):
         print(status, text)
-    return status not in AGAIN and status != 0
+    return 0 < status < 500 and status not in MAY_PASS
 
 
 def main():

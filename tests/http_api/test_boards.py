@@ -192,6 +192,18 @@ def test_the_documented_table_is_this_one() -> None:
     assert dict(rows) == {name: case.answers for name, case in CASES.items()}
 
 
+def test_the_documented_request_works(api: Api, bridge: StandIn) -> None:
+    request = re.findall(r"^```\n(POST .*?)\n```", BOARDS.read_text(), re.MULTILINE | re.DOTALL)[0]
+    head, _, documented_body = request.replace("the key", KEY).partition("\n\n")
+
+    received = talk(
+        api, Case([head.replace("\n", "\r\n").encode() + b"\r\n" + CLOSE + b"\r\n" + documented_body.encode()], "")
+    )
+
+    assert first_lines(received) == "201"
+    assert len(bridge.received[0][1]) == len(documented_body)
+
+
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
