@@ -17,17 +17,21 @@ import uvicorn
 import uvloop
 
 from http_api import app, audit, endpoints, feed, health, heartbeat, open_files, request_id, schemas
+from http_api.activity import Activity
 from http_api.audit import Audit
 from http_api.auth import Guard
+from http_api.batches import Batches
 from http_api.bridge_status import BridgeStatus
 from http_api.clock import Clock
 from http_api.cors import Cors
+from http_api.directory import Directory
 from http_api.edge import MAX_CONNECTIONS, Edge
 from http_api.envelope import Envelope
 from http_api.export import Exports
 from http_api.feed import Feed
 from http_api.heartbeat import Heartbeat
 from http_api.history import TableColumns
+from http_api.idempotency import Marks
 from http_api.ingest import OUTCOMES, Ingest
 from http_api.keys import Keyring
 from http_api.latest import Latest
@@ -37,6 +41,7 @@ from http_api.newest import NewestReadings
 from http_api.proxies import Proxies
 from http_api.receipts import Receipts
 from http_api.request_times import RequestTimes
+from http_api.sensors import Sensors
 from http_api.server_time import ServerTime
 from http_api.store_questions import StoreQuestions
 from http_api.store_watch import PING_EVERY_S, StoreWatch
@@ -91,6 +96,7 @@ async def serve(config: HttpApiSettings) -> None:
         bridge=bridge,
         latest=latest,
         clock=Clock(),
+        marks=Marks(config.mqtt_password.get_secret_value()),
         window=config.time_window,
         zone=zone,
         receipt_timeout_s=config.receipt_timeout_s,
@@ -138,6 +144,7 @@ async def serve(config: HttpApiSettings) -> None:
         return health.report(condition(), version=VERSION, now_us=time.time_ns() // 1000, uptime_s=beat.uptime_s)
 
     newest = NewestReadings(_questions(config, store, NEWEST_TIMEOUT_S), latest, bridge, session)
+    directory, activity = Directory(kinds), Activity(tuple(kinds))
     reads = _questions(config, store, HISTORY_TIMEOUT_S)
     history = endpoints.history.History(
         kinds, reads, TableColumns(reads), Exports(_questions(config, store, HISTORY_TIMEOUT_S))
@@ -146,19 +153,27 @@ async def serve(config: HttpApiSettings) -> None:
     api = app.build(
         [
             *endpoints.readings.operations(kinds, ingest),
+            *endpoints.batches.operations(kinds, Batches(kinds, ingest)),
             endpoints.latest.operation(kinds, newest, zone),
             *endpoints.history.operations(history),
+            endpoints.sensors.operation(kinds, Sensors(reads, directory, bridge, session)),
+            endpoints.stats.operation(activity, lambda: bridge.said.get("counters", {})),
             *endpoints.vitals.operations(report),
             endpoints.metrics.operation(metrics),
             *endpoints.documents.operations(kinds, VERSION, files),
         ],
-        schemas=schemas.shared(kinds) | endpoints.readings.schemas(kinds) | endpoints.history.schemas(),
+        schemas=schemas.shared(kinds)
+        | endpoints.readings.schemas(kinds)
+        | endpoints.batches.schemas()
+        | endpoints.history.schemas()
+        | endpoints.sensors.schemas()
+        | endpoints.stats.schemas(),
         guard=guard,
         kinds=kinds,
         version=VERSION,
         more=[*gateway.routes(), *endpoints.documents.routes(files)],
     )
-    fan_out = Feed(session, receipts, bridge, latest, ingest, hub)
+    fan_out = Feed(session, receipts, bridge, latest, directory, activity, ingest, hub)
     async with asyncio.TaskGroup() as group:
         background = [
             group.create_task(each, name=name)

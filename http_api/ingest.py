@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from http_api.bridge_status import BridgeStatus
     from http_api.clock import Clock
+    from http_api.idempotency import Marks, RequestKey
     from http_api.latest import Latest
     from http_api.receipts import Receipts
     from sensorflow.kinds import Kind
@@ -43,6 +44,24 @@ class Accepted:
     is_durable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the bridge is told of a message.
+
+    Args:
+        mark: By which a request is known again, where its client wants that.
+    """
+
+    received_us: int
+    client_ip: str
+    mark: tuple[str, str] | None = None
+
+    def properties(self) -> list[tuple[str, str]]:
+        """As MQTT user properties."""
+        properties = [("received_us", str(self.received_us)), ("client_ip", self.client_ip)]
+        return [*properties, self.mark] if self.mark else properties
+
+
 def _nobody_measures(_: float) -> None:
     pass
 
@@ -62,6 +81,7 @@ class Ingest:
     bridge: BridgeStatus
     latest: Latest
     clock: Clock
+    marks: Marks
     window: reading.TimeWindow
     zone: ZoneInfo
     receipt_timeout_s: float
@@ -91,8 +111,15 @@ class Ingest:
         """The bridge was heard: what failed may pass now. Without it health could stay bad for want of a POST."""
         self._has_failed, self._refusal = False, None
 
-    async def accept(self, kind: type[Kind], body: bytes, client_ip: str, may_write: Callable[[str], bool]) -> Accepted:
-        """Bring one reading to safety.
+    async def accept(
+        self,
+        kind: type[Kind],
+        body: bytes,
+        client_ip: str,
+        may_write: Callable[[str], bool],
+        request_key: RequestKey | None = None,
+    ) -> Accepted:
+        """Bring one reading to safety; of several requests with the same key, one.
 
         Raises:
             ForbiddenError: Whoever sent it may not write for its sensor.
@@ -100,7 +127,7 @@ class Ingest:
             TransientError: It is not safe, though it may still arrive; the client should send it again.
         """
         try:
-            accepted = await self._accept(kind, body, client_ip, may_write)
+            accepted = await self._accept(kind, body, client_ip, may_write, request_key)
         except RejectedError:
             self.counts_by_kind[kind.kind, "rejected"] += 1
             raise
@@ -110,8 +137,36 @@ class Ingest:
         self.counts_by_kind[kind.kind, "accepted" if accepted.is_durable else "pending"] += 1
         return accepted
 
+    async def deliver(self, topic: str, payload: bytes, origin: Origin, *, more_s: float = 0.0) -> list[Any] | None:
+        """Bring one message to the broker; what then became of each of its readings, see :meth:`Receipts.expect`.
+
+        None where the bridge does not say it in time (``more_s`` longer than for a single reading), or the stop of the
+        server cut the wait short: only the broker has the message.
+
+        Raises:
+            TransientError: It is not safe, though it may still arrive.
+        """
+        if self.bridge.is_full:
+            raise TransientError("the bridge's spool is full: the store has been away for too long")
+        with self.receipts.expect() as (correlation, receipt):
+            began_s = time.perf_counter()
+            await self._publish(topic, payload, correlation, origin, receipt)
+            self.on_puback(time.perf_counter() - began_s)
+            outcomes = await self._receipt(receipt, more_s)
+        if outcomes is not None:
+            self.on_receipt(time.perf_counter() - began_s)
+        elif not self.bridge.has_session:
+            # Somebody is subscribed who may read nothing, such as a device to "#"; else this had been a PUBACK 0x10.
+            raise TransientError(_refusal_detail(NO_MATCHING_SUBSCRIBERS))
+        return outcomes
+
     async def _accept(
-        self, kind: type[Kind], body: bytes, client_ip: str, may_write: Callable[[str], bool]
+        self,
+        kind: type[Kind],
+        body: bytes,
+        client_ip: str,
+        may_write: Callable[[str], bool],
+        request_key: RequestKey | None,
     ) -> Accepted:
         if not body:
             raise RejectedError("bad_json", FieldError("", "the body is empty"))
@@ -122,46 +177,49 @@ class Ingest:
         if not may_write(sensor_id):
             raise ForbiddenError(f"the key is not for the sensor {sensor_id!r}")
         received_us = self.clock.next_us(time.time_ns() // 1000)
-        time_us = self._time_us(parsed, received_us)
-        if self.bridge.is_full:
-            raise TransientError("the bridge's spool is full: the store has been away for too long")
+        time_us = self.time_us(parsed, received_us, has_key=request_key is not None)
+        topic = topics.reading(sensor_id, kind.kind)
+        mark = self.marks.mark(request_key, topic, body).of(0) if request_key else None
 
-        with self.receipts.expect() as (correlation, receipt):
-            began_s = time.perf_counter()
-            await self._publish(
-                topics.reading(sensor_id, kind.kind), body, correlation, received_us, client_ip, receipt
-            )
-            self.on_puback(time.perf_counter() - began_s)
-            id_us = await self._receipt(receipt)
+        outcomes = await self.deliver(topic, body, Origin(received_us, client_ip, mark))
 
-        if id_us is None and not self.bridge.has_session:
-            # Somebody is subscribed who may read nothing, such as a device to "#"; else this had been a PUBACK 0x10.
-            raise TransientError(_refusal_detail(NO_MATCHING_SUBSCRIBERS))
         values = parsed.values()
-        record = reading.record(kind.kind, sensor_id, id_us or time_us, values, client_ip, self.zone)
-        if id_us is None:
+        if outcomes is None:
+            record = reading.record(kind.kind, sensor_id, time_us, values, client_ip, self.zone)
             return Accepted(record | {"durable": False}, is_durable=False)
-        self.on_receipt(time.perf_counter() - began_s)
+        id_us = outcomes[0]
+        if not isinstance(id_us, int):
+            raise RejectedError(id_us["reason"], FieldError("", id_us["detail"]))
+        record = reading.record(kind.kind, sensor_id, id_us, values, client_ip, self.zone)
         self.latest.offer((sensor_id, kind.kind), Newest(id_us, values, client_ip))
         return Accepted(record, is_durable=True)
 
-    def _time_us(self, parsed: Kind, received_us: int) -> int:
+    def time_us(self, parsed: Kind, received_us: int, *, has_key: bool) -> int:
+        """The time that a reading will have, as far as we can tell.
+
+        Under an Idempotency-Key whether it is too old is for the bridge to say: by the time of a retry it may have
+        become too old, and it may have been stored.
+
+        Raises:
+            RejectedError: ``bad_time``.
+        """
         if parsed.time is None:
             return received_us
         time_us = reading.parse_time(parsed.time)
-        self.window.check(time_us, received_us)
+        if not has_key:
+            self.window.check(time_us, received_us)
         return time_us
 
     async def _publish(
-        self, topic: str, body: bytes, correlation: str, received_us: int, client_ip: str, receipt: asyncio.Future[int]
+        self, topic: str, payload: bytes, correlation: str, origin: Origin, receipt: asyncio.Future[list[Any]]
     ) -> None:
         try:
             await self.session.publish(
                 topic,
-                body,
+                payload,
                 response_topic=self.response_topic,
                 correlation_data=correlation.encode(),
-                user_properties=[("received_us", str(received_us)), ("client_ip", client_ip)],
+                user_properties=origin.properties(),
                 timeout_s=PUBACK_TIMEOUT_S,
             )
         except RefusedError as error:
@@ -174,11 +232,11 @@ class Ingest:
                 raise
         self._has_failed, self._refusal = False, None
 
-    async def _receipt(self, receipt: asyncio.Future[int]) -> int | None:
-        """The reading's id, None when there is no receipt in time, or the stop of the server cut the wait short."""
+    async def _receipt(self, receipt: asyncio.Future[list[Any]], more_s: float) -> list[Any] | None:
         is_active = self.bridge.is_active(time.monotonic())
-        with suppress(asyncio.CancelledError):  # the broker has the reading, and the client shall know it
-            await asyncio.wait([receipt], timeout=self.receipt_timeout_s if is_active else ABSENT_BRIDGE_TIMEOUT_S)
+        timeout_s = self.receipt_timeout_s + more_s if is_active else ABSENT_BRIDGE_TIMEOUT_S
+        with suppress(asyncio.CancelledError):  # the broker has the message, and the client shall know it
+            await asyncio.wait([receipt], timeout=timeout_s)
         return receipt.result() if receipt.done() else None
 
     def _note_refusal(self, error: RefusedError) -> None:

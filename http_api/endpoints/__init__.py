@@ -1,5 +1,5 @@
 """What is served: each module declares its operations."""
 
-from http_api.endpoints import documents, history, latest, metrics, readings, vitals
+from http_api.endpoints import batches, documents, history, latest, metrics, readings, sensors, stats, vitals
 
-__all__ = ["documents", "history", "latest", "metrics", "readings", "vitals"]
+__all__ = ["batches", "documents", "history", "latest", "metrics", "readings", "sensors", "stats", "vitals"]

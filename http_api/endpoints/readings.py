@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from http_api.answers import LINE_CONTENT, client_ip, json_response, line_response, wants_line
 from http_api.body import read_json
+from http_api.idempotency import HEADERS, request_key
 from http_api.operation import Answer, Json, Operation, json_content, ref
 from http_api.schemas import over_http
 from sensorflow.errors import TransientError
@@ -44,6 +45,7 @@ def _operation(kind: type[Kind], serve: Endpoint) -> Operation:
         tag="write",
         summary=f"Store one {kind.kind.replace('_', ' ')}.",
         scope="write",
+        headers=HEADERS,
         body=json_content(ref(kind.kind)),
         answers={
             201: Answer("On disk; in the store exactly once.", content),
@@ -59,7 +61,8 @@ def _post(kind: type[Kind], ingest: Ingest) -> Endpoint:
             body = await read_json(request)
             if not body and not any(name in request.headers for name in _FRAMING):
                 raise HTTPException(411, "there is no Content-Length, so no body")
-            accepted = await ingest.accept(kind, body, client_ip(request), request.state.may_write)
+            key = request_key(request)
+            accepted = await ingest.accept(kind, body, client_ip(request), request.state.may_write, key)
         except asyncio.CancelledError:  # not passed on: only the stop cancels a request, and the client wants an answer
             raise TransientError("the server stops before the reading is safe") from None
         status = 201 if accepted.is_durable else 202

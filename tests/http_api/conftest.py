@@ -45,6 +45,7 @@ def shared_api(
 def bridge(shared_bridge: StandIn) -> StandIn:
     shared_bridge.outcome = store
     shared_bridge.received.clear()
+    shared_bridge.say("running")  # as it does every few seconds; all tests together take longer
     return shared_bridge
 
 
