@@ -69,6 +69,9 @@ CASES = {
     "HTTP/1.0 without `Host`": Case(
         [b"POST /api/v1/temperature_reading HTTP/1.0\r\n" + WITH_KEY + length() + b"\r\n" + BODY], "201"
     ),
+    "HTTP/1.0 with `Connection: keep-alive`, which it does not get": Case(
+        [post(b"Connection: keep-alive\r\n", line=LINE.replace(b"1.1", b"1.0"))], "201"
+    ),
     "HTTP/1.1 without `Host`": Case([LINE + WITH_KEY + length() + CLOSE + b"\r\n" + BODY], "201"),
     "header names in lower case": Case(
         [LINE + (HOST + WITH_KEY + length() + CLOSE).lower() + b"\r\n" + BODY],
@@ -102,6 +105,8 @@ CASES = {
     "`\\n` behind the body, not counted": Case([GOOD + b"\n"], "201"),
     "`\\r\\n` and spaces behind the body, counted": Case([post(CLOSE, body=BODY + b"  \r\n")], "201"),
     "`\\r\\n` between two requests": Case([post() + b"\r\n\r\n" + GOOD], "201, 201"),
+    "the NUL that ends a C string, counted": Case([post(CLOSE, body=BODY + b"\0")], "201"),
+    "the NUL that ends a C string, not counted": Case([GOOD + b"\0"], "201"),
     # A connection that is kept.
     "three readings, one after the other": Case([post(), post(), GOOD], "201, 201, 201", 0.3),
     "three readings at once": Case([post() + post() + GOOD], "201, 201, 201"),
@@ -111,6 +116,10 @@ CASES = {
     # `Accept: text/plain`.
     "`Accept: text/plain`": Case([post(PLAIN, CLOSE)], "201"),
     # What is wrong.
+    "`nan`, which C prints where a sensor did not answer": Case([post(CLOSE, body=BODY.replace(b"25.5", b"nan"))], "422"),
+    "a number in quotes": Case([post(CLOSE, body=BODY.replace(b"25.5", b'"25.5"'))], "422"),
+    "a comma in a number": Case([post(CLOSE, body=BODY.replace(b"25.5", b"25,5"))], "422"),
+    "`/` at the end of the path": Case([GOOD.replace(b"_reading", b"_reading/")], "404"),
     "no key": Case([LINE + HOST + length() + CLOSE + b"\r\n" + BODY], "401"),
     "a path that is not there": Case([GOOD.replace(b"temperature_reading", b"temperature")], "404"),
     "`GET` in place of `POST`": Case([GOOD.replace(b"POST", b"GET")], "405"),
