@@ -15,7 +15,9 @@ from sensorflow.mqtt import Connected, Delivery
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from http_api.activity import Activity
     from http_api.bridge_status import BridgeStatus
+    from http_api.directory import Directory
     from http_api.ingest import Ingest
     from http_api.latest import Latest
     from http_api.receipts import Receipts
@@ -40,6 +42,8 @@ class Feed:
     receipts: Receipts
     bridge: BridgeStatus
     latest: Latest
+    directory: Directory
+    activity: Activity
     ingest: Ingest
     hub: Hub
 
@@ -51,6 +55,7 @@ class Feed:
             for event in events:
                 if isinstance(event, Connected):
                     self.latest.reconnected()
+                    self.directory.reconnected()
                     self.bridge.reconnected()
                 elif event.topic == topics.LIVE:
                     lines += event.payload.split(b"\n")
@@ -70,9 +75,12 @@ class Feed:
             self.ingest.bridge_lives()
 
     def _remember(self, lines: Iterable[bytes]) -> None:
+        now_s = time.monotonic()
         for line in lines:
             message = orjson.loads(line)
-            series, time_us = (message["sensor_id"], message["kind"]), message["id"]
+            sensor_id, kind, time_us = message["sensor_id"], message["kind"], message["id"]
             for name in _NOT_VALUES:
                 del message[name]
-            self.latest.offer(series, Newest(time_us, message, None))
+            self.latest.offer((sensor_id, kind), Newest(time_us, message, None))
+            self.directory.hear(kind, sensor_id, time_us, message, now_s)
+            self.activity.count(kind, 1, now_s)

@@ -1,0 +1,80 @@
+"""The directory of sensors, asked from the store where it is not known."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from http_api.directory import Directory, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from http_api.bridge_status import BridgeStatus
+    from http_api.store_questions import StoreQuestions
+    from sensorflow.kinds import Kind
+    from sensorflow.mqtt import Session
+
+_NOT_VALUES = frozenset({"time", "sensor_id", "client_ip", "id"})
+
+
+class Sensors:
+    """One question to the store for each kind, however many ask at once."""
+
+    def __init__(self, questions: StoreQuestions, directory: Directory, bridge: BridgeStatus, session: Session) -> None:
+        self._questions, self._directory = questions, directory
+        self._bridge, self._session = bridge, session
+        self._asking = asyncio.Lock()
+
+    async def known(self, kinds: Iterable[type[Kind]]) -> Directory:
+        """The directory, with all sensors of these kinds.
+
+        Raises:
+            TransientError: Something of it is known to the store alone, which is away, too slow or refuses.
+        """
+        for kind in kinds:
+            async with self._asking:
+                if not self._directory.is_good(kind.kind, time.monotonic()):
+                    await self._load(kind)
+        return self._directory
+
+    async def _load(self, kind: type[Kind]) -> None:
+        # Of now, not of after the query: what the feed misses meanwhile is not in the answer either.
+        is_complete, now_s = self._session.is_connected and not self._bridge.is_behind, time.monotonic()
+        connection = self._directory.connection
+        stored = await self._questions.ask(lambda: self._query(kind))
+        is_sure = is_complete and connection == self._directory.connection
+        self._directory.load(kind.kind, stored, now_s, is_sure=is_sure)
+
+    def _query(self, kind: type[Kind]) -> dict[str, Seen]:
+        # Each sensor's newest row, and beside it the time of its oldest under a name that no field can have. The
+        # table's name is a declared one.
+        sql = (
+            f'SELECT r.*, s.id FROM "{kind.table}" AS r INNER JOIN'  # noqa: S608 - see above
+            f' (SELECT sensor_id, min(time) AS id, max(time) AS last FROM "{kind.table}"'
+            " GROUP BY sensor_id ORDER BY last DESC, sensor_id LIMIT 50000) AS s"
+            " ON r.sensor_id = s.sensor_id AND r.time = s.last ORDER BY r.sensor_id"
+        )
+        found: dict[str, Seen] = {}
+        for batch in self._questions.batches(sql, {}):
+            _collect(found, batch)
+        return found
+
+
+def _collect(found: dict[str, Seen], batch: pa.RecordBatch) -> None:
+    first, last = _microseconds(batch, "id"), _microseconds(batch, "time")
+    names = [name for name in batch.schema.names if name not in _NOT_VALUES]
+    values: list[dict[str, Any]] = batch.select(names).to_pylist()
+    for sensor_id, first_us, last_us, row in zip(
+        batch.column("sensor_id").to_pylist(), first, last, values, strict=True
+    ):
+        filled = {name: value for name, value in row.items() if value is not None}
+        found[sensor_id] = Seen(first_us, last_us, filled, float("-inf"))
+
+
+def _microseconds(batch: pa.RecordBatch, name: str) -> list[int]:
+    times: list[int] = batch.column(name).cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_pylist()
+    return times
