@@ -58,7 +58,7 @@ def _operation(kind: type[Kind], serve: Endpoint) -> Operation:
 def _post(kind: type[Kind], ingest: Ingest) -> Endpoint:
     async def post(request: Request) -> Response:
         try:
-            body = (await read_json(request)).rstrip(b"\0")  # which is there where sizeof was taken for strlen
+            body = await read_json(request)
             if not body and not any(name in request.headers for name in _FRAMING):
                 raise HTTPException(411, "there is no Content-Length, so no body")
             key = request_key(request)

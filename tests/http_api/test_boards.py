@@ -105,7 +105,6 @@ CASES = {
     "`\\n` behind the body, not counted": Case([GOOD + b"\n"], "201"),
     "`\\r\\n` and spaces behind the body, counted": Case([post(CLOSE, body=BODY + b"  \r\n")], "201"),
     "`\\r\\n` between two requests": Case([post() + b"\r\n\r\n" + GOOD], "201, 201"),
-    "the NUL that ends a C string, counted": Case([post(CLOSE, body=BODY + b"\0")], "201"),
     "the NUL that ends a C string, not counted": Case([GOOD + b"\0"], "201"),
     # A connection that is kept.
     "three readings, one after the other": Case([post(), post(), GOOD], "201, 201, 201", 0.3),
@@ -116,7 +115,8 @@ CASES = {
     # `Accept: text/plain`.
     "`Accept: text/plain`": Case([post(PLAIN, CLOSE)], "201"),
     # What is wrong.
-    "`nan`, which C prints where a sensor did not answer": Case([post(CLOSE, body=BODY.replace(b"25.5", b"nan"))], "422"),
+    "`nan`, which C prints for a sensor that is silent": Case([post(CLOSE, body=BODY.replace(b"25.5", b"nan"))], "422"),
+    "the NUL that ends a C string, counted": Case([post(CLOSE, body=BODY + b"\0")], "422"),
     "a number in quotes": Case([post(CLOSE, body=BODY.replace(b"25.5", b'"25.5"'))], "422"),
     "a comma in a number": Case([post(CLOSE, body=BODY.replace(b"25.5", b"25,5"))], "422"),
     "`/` at the end of the path": Case([GOOD.replace(b"_reading", b"_reading/")], "404"),
