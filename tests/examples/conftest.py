@@ -43,9 +43,3 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.kill()
         process.wait()
     print((tmp_path / "output").read_text() if started else "")  # noqa: T201 - pytest shows it where a test failed
-
-
-@pytest.fixture
-def batches(system: System) -> None:
-    if "/api/v1/readings" not in system.http.get("/openapi.json").json()["paths"]:
-        pytest.skip("this server takes no batches yet")

@@ -61,7 +61,7 @@ def test_the_w5500_hears_the_time_before_it_has_one(system: System) -> None:
     assert abs(int(re.findall(rb"x-server-time-us: (\d+)", head)[0]) / 1e6 - time.time()) < 5
 
 
-def test_what_the_w5500_kept_while_it_was_offline_is_stored_at_once(system: System, batches: None) -> None:
+def test_what_the_w5500_kept_while_it_was_offline_is_stored_at_once(system: System) -> None:
     body = "".join(reading("w5500-backlog", age_s) for age_s in (30, 20, 10))
 
     status, _, _ = ask(system, request(system, "/api/v1/readings", "application/x-ndjson", body))
@@ -70,9 +70,7 @@ def test_what_the_w5500_kept_while_it_was_offline_is_stored_at_once(system: Syst
     until(lambda: len(times_s(system, "w5500-backlog")) == 3)
 
 
-def test_the_w5500_sketch_loses_nothing_while_the_server_is_away(
-    system: System, batches: None, tmp_path: Path, start: Start
-) -> None:
+def test_the_w5500_sketch_loses_nothing_while_the_server_is_away(system: System, tmp_path: Path, start: Start) -> None:
     sketch = configured(
         W5500,
         SERVER="127.0.0.1",

@@ -21,9 +21,7 @@ def run(start: Start, directory: Path, name: str, **settings: str | int) -> None
     start(sys.executable, "-u", BOARD, script)
 
 
-def test_over_http_nothing_is_lost_while_the_server_is_away(
-    system: System, batches: None, tmp_path: Path, start: Start
-) -> None:
+def test_over_http_nothing_is_lost_while_the_server_is_away(system: System, tmp_path: Path, start: Start) -> None:
     run(start, tmp_path, "http_board.py", URL=system.url, API_KEY=system.key, SENSOR_ID="pico-http", EVERY_MS=100)
 
     sends_through_an_outage(system, "pico-http", "http_api")

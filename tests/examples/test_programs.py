@@ -32,7 +32,7 @@ def run(system: System, *command: object) -> str:
     return done.stdout
 
 
-def test_python_over_http(system: System, batches: None) -> None:
+def test_python_over_http(system: System) -> None:
     output = run(system, sys.executable, EXAMPLES / "python" / "send_http.py")
 
     assert output.startswith("201 ")
@@ -46,7 +46,7 @@ def test_python_over_mqtt(system: System) -> None:
     until(lambda: len(times_s(system, "python_mqtt")) == 5)
 
 
-def test_curl(system: System, batches: None) -> None:
+def test_curl(system: System) -> None:
     if not shutil.which("curl"):
         pytest.skip("no curl here")
 
