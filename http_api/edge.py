@@ -35,8 +35,8 @@ MAX_PIPELINED = 10  # requests of one connection that wait for the answer to the
 # For the whole of a request to come, head and body: 64 KiB at 64 kbit/s. With the sweep and a busy machine below 10 s.
 # Of a batch, for each 64 KiB.
 RECEIVE_TIMEOUT_S = 8.0
-# Without the client having taken a byte of its answers. One answer fits into the kernel's buffers, so this is for those
-# who ask and ask and do not listen.
+# Without the client having taken a byte of its answers. But for an export one answer fits into the kernel's buffers, so
+# this is for those who ask and ask and do not listen, and those who stop in the middle of an export.
 SEND_TIMEOUT_S = 5.0
 # After a refusal, for the client to read it before unread bytes of its own make the kernel reset the connection.
 LINGER_S = 1.0
@@ -237,6 +237,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(408, f"no complete request within {RECEIVE_TIMEOUT_S:g} s{missing}")
         else:
             self._leave()
+
+    def resume_writing(self) -> None:
+        """As uvicorn does it: the client has taken nearly all there was, and a long answer goes on."""
+        self._moved_s = self.loop.time()  # the next piece may hide it: there is as much unsent as before
+        super().resume_writing()
 
     def check_progress(self, now_s: float) -> None:
         """Give up a client that does not take its answer, or does not go when it was told to."""

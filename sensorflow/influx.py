@@ -16,7 +16,7 @@ import urllib3
 from sensorflow.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     import pyarrow as pa
     from influxdb_client_3 import InfluxDBClient3
@@ -101,7 +101,7 @@ class Influx:
         except (pa.ArrowException, OSError) as error:
             raise self._query_error(error) from error
 
-    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Generator[pa.RecordBatch]:
         """Run one SQL query, and give what comes as it comes: a batch is at most some MiB, and no more is held here.
 
         The deadline is for all of it. Whoever wants no more closes the iterator, which cancels the query.
