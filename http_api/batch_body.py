@@ -89,12 +89,7 @@ def of_json(body: bytes) -> list[object]:
         RejectedError: There are none to tell apart.
     """
     if body.lstrip().startswith(b"["):
-        try:
-            return kinds.parse_array(body)
-        except RejectedError as error:
-            if error.reason == "too_large":
-                raise HTTPException(413, str(error)) from None
-            raise
+        return kinds.parse_array(body)
     if not body.strip():
         raise RejectedError("bad_json", FieldError("", "the body is empty"))
     return [kinds.parse_value(body)]

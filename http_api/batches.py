@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from starlette.exceptions import HTTPException
-
 from http_api.batch import Batch, Message, Rejection
 from http_api.ingest import Origin
 from http_api.latest import Newest
@@ -76,8 +74,8 @@ class Batches:
         ``parse`` takes the body apart: of each reading its members, or the error for which there are none.
 
         Raises:
-            HTTPException: 413: more than ``MAX_READINGS``.
-            RejectedError: There is nothing to tell apart, or the Idempotency-Key was used for something else.
+            RejectedError: There is nothing to tell apart, or more than ``MAX_READINGS``; or the Idempotency-Key was used
+                for something else.
             TransientError: Not all of it is safe: the client should send all of it again.
         """
         received_us = self._ingest.clock.next_us(time.time_ns() // 1000)
@@ -109,7 +107,7 @@ class Batches:
             for each in chain([element], islice(rest, SLICE - 1)):
                 batch.take(each)
             if batch.size > MAX_READINGS:
-                raise HTTPException(413, f"batch of more than {MAX_READINGS} readings")
+                raise RejectedError("too_large", FieldError("", f"a batch of more than {MAX_READINGS} readings"))
             await asyncio.sleep(0)
         if not batch.size:
             raise RejectedError("bad_reading", FieldError("", "an empty batch, at least 1 reading"))

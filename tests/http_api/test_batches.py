@@ -302,9 +302,9 @@ def test_without_the_key_it_is_401(api: Api) -> None:
 # --- how much --------------------------------------------------------------------------------------------------------
 
 
-def test_more_than_ten_thousand_readings_are_413(api: Api, bridge: StandIn) -> None:
-    assert_problem(post(api, b"[" + b"5," * 10_000 + b"5]"), 413, "10001", "at most 10000")
-    assert_problem(post(api, b"5\n" * 10_001, media_type=NDJSON), 413, "more than 10000 readings")
+def test_more_than_ten_thousand_readings_are_422(api: Api, bridge: StandIn) -> None:
+    assert_problem(post(api, b"[" + b"5," * 10_000 + b"5]"), 422, "10001", "at most 10000")
+    assert_problem(post(api, b"5\n" * 10_001, media_type=NDJSON), 422, "more than 10000 readings")
     assert bridge.received == []
 
 
