@@ -74,8 +74,8 @@ class Batches:
         ``parse`` takes the body apart: of each reading its members, or the error for which there are none.
 
         Raises:
-            RejectedError: There is nothing to tell apart, or more than ``MAX_READINGS``; or the Idempotency-Key was used
-                for something else.
+            RejectedError: There is nothing to tell apart, or more than ``MAX_READINGS``, or the Idempotency-Key was
+                used for something else.
             TransientError: Not all of it is safe: the client should send all of it again.
         """
         received_us = self._ingest.clock.next_us(time.time_ns() // 1000)

@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from sensorflow import topics
-from tests.broker import USERS, Broker
+from tests.broker import USERS, Broker, free_port
 
 ACL = Path(__file__).parents[2] / "mosquitto" / "acl"
 NOT_AUTHORIZED = 0x87
@@ -104,7 +104,7 @@ def test_every_topic_of_ours_has_a_writer_and_a_reader_in_the_acl() -> None:
 
 def test_every_rule_of_the_acl_is_about_a_topic_of_ours() -> None:
     for access, topic_filter in rules():
-        assert access in {"read", "write"}
+        assert access in {"read", "write", "deny"}
         assert any(mqtt.topic_matches_sub(topic_filter, topic) for topic in (*OURS, VERSION)), topic_filter
 
 
@@ -142,6 +142,22 @@ def test_only_the_operator_learns_which_broker_it_is(broker: Broker, user: str) 
 def test_wrong_password_unknown_user_and_nobody_are_refused(broker: Broker, user: str, password: str) -> None:
     with person(broker, user, password or "none") as someone:
         assert someone.connack == NOT_AUTHORIZED
+
+
+@pytest.mark.parametrize(("user", "may"), [("http_api", True), ("device", True), ("sensor_007", False), ("_", False)])
+def test_for_many_sensors_in_one_message_writes_who_may_write_for_all_and_nobody_by_his_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str, *, may: bool
+) -> None:
+    monkeypatch.setattr("tests.broker.USERS", (*USERS, "_"))
+    broker = Broker(tmp_path / "mosquitto", free_port())
+    broker.start()
+    try:
+        with person(broker, user) as someone:
+            answer = someone.publish(topics.many("telemetry"))
+    finally:
+        broker.kill()
+
+    assert (answer != NOT_AUTHORIZED) == may
 
 
 def test_user_called_like_a_wildcard_gains_nothing(broker: Broker) -> None:

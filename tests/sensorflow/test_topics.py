@@ -1,7 +1,10 @@
+import re
+
 import pytest
 
 from sensorflow import topics
 from sensorflow.errors import RejectedError
+from sensorflow.kinds import SENSOR_ID_PATTERN
 
 HOSTILE = [
     "",
@@ -45,6 +48,11 @@ HOSTILE = [
 )
 def test_reading_topic_is_taken_apart_into_what_it_was_made_of(sensor_id: str, kind: str) -> None:
     assert topics.parse_reading(topics.reading(sensor_id, kind)) == (sensor_id, kind)
+
+
+def test_topic_of_many_sensors_names_none() -> None:
+    assert topics.parse_reading(topics.many("telemetry")) == (None, "telemetry")
+    assert not re.fullmatch(SENSOR_ID_PATTERN, topics.many("k").split("/")[1])
 
 
 @pytest.mark.parametrize("topic", HOSTILE)
