@@ -78,6 +78,8 @@ class Walk:
         Raises:
             TransientError: The store is away, too slow or refuses.
         """
+        if self.is_done:
+            return Page([], 0, None, is_cut=False)
         rows = min(rows, MAX_PAGE_ROWS)
         page = _page(self._questions, self._selection, self._pages.window(), self._schema, rows)
         self._pages.had(page.rows, page.last, is_cut=page.is_cut, wanted=rows)

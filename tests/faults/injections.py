@@ -2,10 +2,11 @@
 
 import asyncio
 import http.client
+import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,25 @@ CORES = [
         "x_or_1-1",
     ),  # good names
 ]
+# What else history and the list of sensors are asked by. A name here is good in `sensor_id`, `prefix` and the list's
+# `cursor`, and an unknown field of telemetry; of all others no string above is.
+HISTORY = (
+    "kind",
+    "fields",
+    "start",
+    "end",
+    "every",
+    "agg",
+    "limit",
+    "order",
+    "cursor",
+    "format",
+    "kind=telemetry&fields",
+)
+SENSORS = ("kind", "inactive_for", "active_within", "limit")
+# Of each kind its newest reading and its sensors; the columns of a table; history by sensor and by prefix. The table of
+# telemetry has no fields yet, so that there nothing is asked.
+TEXTS = 2 * len(KINDS) + 1 + 2
 # As a ticket of Flight holds it, in plain bytes.
 SQL = re.compile(rb'"sql_query": ?"((?:[^"\\]|\\.)*)"')
 
@@ -61,7 +81,7 @@ def strings(chance: Random) -> Iterator[str]:
         )
 
 
-@trial("R23", must_hold="only 200 empty, 404, 422; distinct SQL texts = number of endpoints")
+@trial("R23", must_hold="only 200 empty, 404, 422; distinct SQL texts = what is declared")
 def injected(directory: Path) -> Outcome:
     some = strings(Random(SEED))  # noqa: S311 - to be repeated by its seed
     texts: dict[str, None] = {}
@@ -77,7 +97,7 @@ def injected(directory: Path) -> Outcome:
             system.wait_until()
             until(lambda: {table for table, _ in tables(system)} == {"sensor_readings", "telemetry"})
             before = tables(system)
-            answers = _ask(system, [path for text in texts for path in _paths(text)])
+            answers = _ask(system, [path for number, text in enumerate(texts) for path in _paths(number, text)])
             unchanged = tables(system) == before
         finally:
             system.stop_all()
@@ -87,14 +107,22 @@ def injected(directory: Path) -> Outcome:
         injected=f"{len(texts)} strings (seed {SEED}) in the path and in each parameter, for {len(KINDS)} kinds",
         offered=sum(answers.values()),
         measured=", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
-        + f"; {len(queries)} queries, {len(distinct)} distinct; tables {'un' if unchanged else ''}changed",
-        holds=set(answers) <= {404, 422} and len(distinct) == len(KINDS) and unchanged,
+        + f"; {len(queries)} queries, {len(distinct)} distinct of {TEXTS}; tables {'un' if unchanged else ''}changed",
+        holds=set(answers) <= {"200 empty", "404", "422"} and len(distinct) == TEXTS and unchanged,
     )
 
 
-def _paths(text: str) -> Iterator[str]:
-    """Every place in a URL of which SQL could be made."""
+def _paths(number: int, text: str) -> Iterator[str]:
+    """Every place in a URL of which SQL could be made; of those that take no names, some for each string."""
     coded = quote(text, safe="")
+    yield f"/api/v1/sensor/{coded}/history?kind={KINDS[number % 2]}"
+    yield f"/api/v1/history?sensor_id={coded}"
+    yield f"/api/v1/history?prefix={coded}"
+    yield f"/api/v1/history?{_turn(HISTORY, number)}={coded}"
+    yield f"/api/v1/history?{_turn(HISTORY, number + 5)}={coded}"
+    yield f"/api/v1/sensors?prefix={coded}"
+    yield f"/api/v1/sensors?cursor={coded}"
+    yield f"/api/v1/sensors?{_turn(SENSORS, number)}={coded}"
     for kind in KINDS:
         yield f"/api/v1/sensor/{coded}/latest?kind={kind}"
         yield f"/api/v1/sensor/nobody/latest?kind={kind}&sensor_id={coded}&{coded}=1&limit={coded}&order={coded}"
@@ -103,17 +131,28 @@ def _paths(text: str) -> Iterator[str]:
     yield f"/api/v1/{coded}"
 
 
-def _ask(system: System, paths: list[str]) -> Counter[int]:
-    """The answers, by status."""
-    answers: Counter[int] = Counter()
+def _turn(names: Sequence[str], number: int) -> str:
+    return names[number % len(names)]
+
+
+def _ask(system: System, paths: list[str]) -> Counter[str]:
+    """The answers, by status, and whether there was anything in them."""
+    answers: Counter[str] = Counter()
     connection = http.client.HTTPConnection("127.0.0.1", system.settings.http_port, timeout=15)
     for path in paths:
         connection.request("GET", path, headers={"X-API-Key": system.key})
         answer = connection.getresponse()
-        answer.read()
-        answers[answer.status] += 1
+        body = answer.read()
+        answers[_word(answer.status, body)] += 1
     connection.close()
     return answers
+
+
+def _word(status: int, body: bytes) -> str:
+    if status != 200:
+        return str(status)
+    found = json.loads(body)
+    return "200 with something in it" if found.get("rows", found.get("sensors")) != [] else "200 empty"
 
 
 def tables(system: System) -> set[tuple[str, str]]:
