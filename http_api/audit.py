@@ -69,12 +69,12 @@ class Audit:
             self._used.popitem(last=False)
         self._write("key used", key=grant.name, secret_id=grant.secret_id or None, address=who, request_id=request_id)
 
-    def refused(self, status: int, who: str, **more: object) -> None:
-        """A request was refused; of the same kind from there this is one line a minute."""
-        if self._refusals.hit(f"{status} {who}").is_over:
+    def refused(self, status: int, who: str, key: str | None = None, **more: object) -> None:
+        """A request was refused; of the same kind, from there, with this key this is one line a minute."""
+        if self._refusals.hit(f"{status} {who} {key}").is_over:
             self._left_out += 1
         else:
-            self._write("refused", status=status, address=who, **more)
+            self._write("refused", status=status, address=who, key=key, **more)
 
     def _write(self, event: str, **fields: object) -> None:
         if self._lines.hit("").is_over:

@@ -54,9 +54,8 @@ class Guard:
         if scope not in grant.scopes:
             has = ", ".join(sorted(grant.scopes))
             raise HTTPException(403, f"the key {grant.name!r} lacks the scope {scope}; it has {has}")
-        sensor_id = request.path_params.get("sensor_id")
-        if sensor_id is not None and not grant.covers(sensor_id):
-            raise HTTPException(403, f"the key {grant.name!r} is not for the sensor {sensor_id!r:.80}")
+        if scope == "read" and grant.sensors is not None:
+            _check_sensor(grant, request.path_params.get("sensor_id"))
         return grant
 
     def still_grants(self, grant: Grant) -> bool:
@@ -83,6 +82,14 @@ class Guard:
 
     def _locked(self, standing: Standing) -> HTTPException:
         return too_many(standing, f"more than {self._failures} from this address with no key or a wrong one")
+
+
+def _check_sensor(grant: Grant, sensor_id: str | None) -> None:
+    """A key with sensors reads of one of them at a time: what tells of many would tell of all."""
+    if sensor_id is None:
+        raise HTTPException(403, f"the key {grant.name!r} is for some sensors alone, and this tells of all")
+    if not grant.covers(sensor_id):
+        raise HTTPException(403, f"the key {grant.name!r} is not for the sensor {sensor_id!r:.80}")
 
 
 def client(request: HTTPConnection) -> str:

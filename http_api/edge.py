@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from http_api import problems, server_time, unreadable
+from http_api import envelope, problems, server_time, unreadable
 
 if TYPE_CHECKING:
     import asyncio
@@ -313,7 +313,7 @@ class Connection(HttpToolsProtocol):
         """All of it in bytes; the first line says why too, as a board may read no other."""
         accept = next((value for name, value in self.headers or () if name == b"accept"), b"")
         response = problem.as_asked_for(accept)
-        more = [server_time.header(), (b"connection", b"close")]
+        more = [server_time.header(), *envelope.raw(), (b"connection", b"close")]
         headers = [*self.server_state.default_headers, *response.raw_headers, *more]
         head = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
         first = f"HTTP/1.1 {response.status_code} {detail}\r\n".encode("ascii", "replace")

@@ -145,6 +145,18 @@ def test_a_key_with_sensors_reads_of_no_other(api: Api, ring: Ring) -> None:
     assert_problem(latest(api, key, "another"), 403, "the key 'screen' is not for the sensor 'another'")
 
 
+@pytest.mark.parametrize("path", ["sensors", "history", "stats"])
+def test_a_key_with_sensors_reads_nothing_that_tells_of_all(api: Api, ring: Ring, path: str) -> None:
+    limited, not_limited = ring.add("screen", "read", sensors=("sensor_001",)), ring.add("wall", "read")
+
+    def get(key: str) -> httpx.Response:
+        return api.client.get(f"/api/v1/{path}", headers={"X-API-Key": key})
+
+    until(lambda: get(not_limited).status_code not in {401, 403})
+
+    assert_problem(get(limited), 403, "the key 'screen' is for some sensors alone, and this tells of all")
+
+
 def test_a_good_key_without_the_scope_is_403_and_a_strange_one_401(api: Api, ring: Ring) -> None:
     reads, writes, does_all = ring.add("screen", "read"), ring.add("barn", "write"), ring.add("root", "admin")
     wait_for(201, lambda: post(api, does_all))
