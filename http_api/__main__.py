@@ -32,7 +32,7 @@ from http_api.feed import Feed
 from http_api.heartbeat import Heartbeat
 from http_api.history import TableColumns
 from http_api.idempotency import Marks
-from http_api.ingest import OUTCOMES, Ingest
+from http_api.ingest import NO_KIND, OUTCOMES, Ingest
 from http_api.keys import Keyring
 from http_api.latest import Latest
 from http_api.limits import Limit
@@ -131,7 +131,11 @@ async def serve(config: HttpApiSettings) -> None:
     def figures() -> Facts:
         return Facts(
             health=condition(),
-            readings={(kind, outcome): ingest.counts_by_kind[kind, outcome] for kind in kinds for outcome in OUTCOMES},
+            readings={
+                (kind, outcome): ingest.counts_by_kind[kind, outcome]
+                for kind in (*kinds, NO_KIND)
+                for outcome in OUTCOMES
+            },
             refused=edge.refused,
             hub=hub.counters(),
             bridge=bridge.said,

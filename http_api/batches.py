@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from http_api.batch import Batch, Message, Rejection
-from http_api.ingest import Origin
+from http_api.ingest import NO_KIND, Origin
 from http_api.latest import Newest
 from sensorflow import topics
 from sensorflow.errors import FieldError, RejectedError, TransientError
@@ -82,6 +82,7 @@ class Batches:
         async with self._turn:
             batch = await self._check(parse(body), sender, received_us)
         counts = self._ingest.counts_by_kind
+        counts[NO_KIND, "rejected"] += len(batch.rejections)
         report = Report([None] * batch.size, batch.rejections)
         try:
             outcomes = await self._deliver(batch.messages, body, sender, received_us)

@@ -32,6 +32,8 @@ ABSENT_BRIDGE_TIMEOUT_S = 0.05
 
 OUTCOMES = ("accepted", "pending", "rejected", "unavailable")
 """On the bridge's disk; in the broker; refused by our check or the bridge's; not safe, to be sent again."""
+NO_KIND = "-"
+"""Counts what our check refuses of a batch: a reading's kind may be what is wrong with it."""
 
 _log = logging.getLogger("http_api")
 

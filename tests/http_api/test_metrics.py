@@ -166,6 +166,18 @@ def test_readings_are_counted_by_kind_and_outcome_and_timed(api: Api, bridge: St
     assert grew("sensorflow_http_request_seconds_count", **labels, status="4xx") == 1
 
 
+def test_readings_of_a_batch_are_counted_one_by_one(api: Api) -> None:
+    before = scraped(api)
+    batch = [READING, READING | {"sensor_id": "b"}, {"sensor_id": "c"}, {"kind": "vats"}]
+
+    assert api.post("readings", batch).status_code == 207
+
+    after = scraped(api)
+    for kind, outcome, count in (("temperature_reading", "accepted", 2), ("-", "rejected", 2)):
+        key = ("sensorflow_http_readings_total", frozenset({("kind", kind), ("outcome", outcome)}))
+        assert after[key] - before[key] == count
+
+
 def test_labels_are_those_of_the_routes_whatever_is_asked(api: Api) -> None:
     for number in range(5):
         api.client.get(f"/api/v1/sensor/s{number}/latest")
