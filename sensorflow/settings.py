@@ -68,6 +68,8 @@ def _url(host: str) -> str:
 
 def _networks(text: str) -> str:
     for one in listed(text):
+        if one == "*":
+            raise ValueError("'*' is everybody: then any client could say that it is another; name your proxy")
         try:
             network = ipaddress.ip_network(one)
         except ValueError as error:

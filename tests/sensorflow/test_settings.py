@@ -6,11 +6,13 @@ from sensorflow.settings import (
     BridgeSettings,
     Common,
     HttpApiSettings,
+    KeySettings,
     OperatorSettings,
     QuerySettings,
     StoreSettings,
     UpSettings,
     kept_file,
+    listed,
     read,
 )
 
@@ -232,3 +234,57 @@ def test_unknown_time_zone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMEZONE", "Europe/Lisboa")
 
     assert "TIMEZONE: not an IANA time zone such as Europe/Lisbon, got 'Europe/Lisboa'" in refusal(HttpApiSettings)
+
+
+@pytest.fixture
+def with_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_KEY", "INFLUX_TOKEN", "MQTT_PASSWORD"):
+        monkeypatch.setenv(name, KEY)
+    monkeypatch.setenv("API_KEY_WS", OTHER_KEY)
+
+
+@pytest.mark.usefixtures("with_secrets")
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("TRUSTED_PROXIES", "10.0.0.1, *", "'*' is everybody: then any client could say that it is another"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0", "'0.0.0.0/0' is everybody"),
+        ("TRUSTED_PROXIES", "::/0", "'::/0' is everybody"),
+        ("TRUSTED_PROXIES", "caddy", "'caddy' is no address and no network such as 10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "has host bits set"),
+        ("CORS_ORIGINS", "*", "'*' is no origin such as https://dashboard.example"),
+        ("CORS_ORIGINS", "https://a.example/", "'https://a.example/' is no origin"),
+        ("CORS_ORIGINS", "dashboard.example", "'dashboard.example' is no origin"),
+        ("RATE_LIMIT_PER_KEY", "fast", "RATE_LIMIT_PER_KEY: String should match pattern"),
+        ("RATE_LIMIT_PER_ADDRESS", "0/minute", "RATE_LIMIT_PER_ADDRESS: String should match pattern"),
+        ("RATE_LIMIT_FAILURES", "5/fortnight", "RATE_LIMIT_FAILURES: String should match pattern"),
+    ],
+)
+def test_an_edge_that_would_be_open_or_is_unclear_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    message = refusal(HttpApiSettings)
+
+    assert message.startswith(f"{name}: ")
+    assert complaint in message
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_edges_may_be_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,2001:db8::/32")
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example,http://localhost:5173")
+    monkeypatch.setenv("RATE_LIMIT_PER_KEY", "6000/minute")
+
+    settings = read(HttpApiSettings)
+
+    assert listed(settings.trusted_proxies) == ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
+    assert listed(settings.cors_origins) == ["https://a.example", "http://localhost:5173"]
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_keys_are_in_the_data_directory_or_where_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(KeySettings, data_dir="/srv").keys_place == Path("/srv")
+    monkeypatch.setenv("KEYS_DIR", "/keys")
+    assert read(HttpApiSettings, data_dir="/srv").keys_place == Path("/keys")
