@@ -237,7 +237,7 @@ def test_unknown_time_zone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def with_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_secrets(no_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("API_KEY", "INFLUX_TOKEN", "MQTT_PASSWORD"):
         monkeypatch.setenv(name, KEY)
     monkeypatch.setenv("API_KEY_WS", OTHER_KEY)
