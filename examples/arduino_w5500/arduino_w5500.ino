@@ -42,7 +42,7 @@ int first = 0, count = 0;
 EthernetClient client;
 uint64_t clock_ms = 0;  // the time when millis() was 0; 0 as long as it is not known
 unsigned long measured_at = 0, pause_from = 0, pause_ms = 0;
-char text[224];
+char text[272];  // the head is the longest: 215 bytes with a key of 59
 
 Reading measure() {
   // Put your sensor here. This is a TMP36 at A0, and two numbers.

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,7 +38,21 @@ def test_python_over_http(system: System) -> None:
     output = run(system, sys.executable, EXAMPLES / "python" / "send_http.py")
 
     assert output.startswith("201 ")
-    until(lambda: len(times_s(system, "python_http")) == 5)
+    until(lambda: len(times_s(system, "python_http")) % 5 == 0 and times_s(system, "python_http"))
+
+
+def test_python_over_http_waits_for_a_server_that_is_away(system: System) -> None:
+    before = len(times_s(system, "python_http"))
+    system.kill("http_api")
+    with ThreadPoolExecutor(1) as person:
+        output = person.submit(run, system, sys.executable, EXAMPLES / "python" / "send_http.py")
+        started_s = time.monotonic()
+        until(lambda: time.monotonic() - started_s > 3)  # it has measured by then, and met nobody
+
+        system.start("http_api")
+
+        assert output.result().startswith("201 ")
+    until(lambda: len(times_s(system, "python_http")) == before + 5)
 
 
 def test_python_over_mqtt(system: System) -> None:
