@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sensorflow.reading import Value
 
-MAX_SENSORS = 50_000  # of a kind; of more, those that are new are not remembered. Must be the number in sensors.py.
+MAX_SENSORS = 50_000  # of a kind; of more, the longest silent and those that are new are not remembered
 SURE_FOR_S = 600.0
 LIKELY_FOR_S = 5.0  # where the feed or the store may lack something
 
@@ -83,6 +83,10 @@ class Directory:
     def is_good(self, kind: str, now_s: float) -> bool:
         """Whether what is here can be told without asking the store."""
         return now_s < self._good_until_s.get(kind, float("-inf"))
+
+    def is_full(self, kind: str) -> bool:
+        """Whether there may be more sensors than are here."""
+        return len(self._sensors[kind]) >= MAX_SENSORS
 
     def load(self, kind: str, stored: dict[str, Seen], now_s: float, *, is_sure: bool) -> None:
         """What the store has, when it was asked; ``is_sure`` where neither it nor the feed lacks anything."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from http_api.directory import Directory, Seen
+from http_api.directory import MAX_SENSORS, Directory, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,7 @@ class Sensors:
         sql = (
             f'SELECT r.*, s.id FROM "{kind.table}" AS r INNER JOIN'  # noqa: S608 - see above
             f' (SELECT sensor_id, min(time) AS id, max(time) AS last FROM "{kind.table}"'
-            " GROUP BY sensor_id ORDER BY last DESC, sensor_id LIMIT 50000) AS s"
+            f" GROUP BY sensor_id ORDER BY last DESC, sensor_id LIMIT {MAX_SENSORS}) AS s"
             " ON r.sensor_id = s.sensor_id AND r.time = s.last ORDER BY r.sensor_id"
         )
         found: dict[str, Seen] = {}

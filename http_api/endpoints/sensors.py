@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from http_api.answers import json_response
+from http_api.directory import MAX_SENSORS
 from http_api.history_question import bad
 from http_api.history_range import SPAN_PATTERN, span_s
 from http_api.operation import Answer, Json, Operation, Query, json_content, read_query, ref
@@ -87,10 +88,14 @@ def schemas() -> dict[str, Json]:
     }
     page = {
         "type": "object",
-        "required": ["timestamp", "active_within_s", "sensors", "next"],
+        "required": ["timestamp", "active_within_s", "is_complete", "sensors", "next"],
         "properties": {
             "timestamp": moment,
             "active_within_s": {"type": "integer"},
+            "is_complete": {
+                "type": "boolean",
+                "description": f"False where a kind has more than {MAX_SENSORS} sensors: the others are not listed.",
+            },
             "sensors": {"type": "array", "items": sensor},
             "next": {"type": ["string", "null"], "description": "To be given as `cursor`; null at the end."},
         },
@@ -118,6 +123,7 @@ def _sensors(kinds: Kinds, sensors: Sensors) -> Endpoint:
             {
                 "timestamp": timestamp(now_us),
                 "active_within_s": active_s,
+                "is_complete": not any(directory.is_full(kind.kind) for kind in wanted),
                 "sensors": [_told(each, now_us - active_s * 1_000_000) for each in page],
                 "next": page[-1].sensor_id if len(listed) > len(page) else None,
             }

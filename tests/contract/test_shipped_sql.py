@@ -9,6 +9,7 @@ import datafusion
 import pyarrow as pa
 import pytest
 
+from http_api.directory import MAX_SENSORS
 from sensorflow.kinds import load_kinds
 from tests.contract.shipped_sql import Text, shipped
 from tests.contract.target import Target
@@ -16,7 +17,7 @@ from tests.datafusion_engine import assert_equal, engine
 
 TABLES = ("sensor_readings", "telemetry", "pipeline_stats")
 TAGS = {"sensor_id", "service"}
-FILLED_IN = {"kind.table": [kind.table for kind in load_kinds().values()]}
+FILLED_IN = {"kind.table": [kind.table for kind in load_kinds().values()], "MAX_SENSORS": [str(MAX_SENSORS)]}
 """What may stand where Python fills something in."""
 
 PARAMETERS = {"sensor_id": "sensor_001", "table_name": "sensor_readings"}

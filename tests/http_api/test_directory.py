@@ -90,5 +90,6 @@ def test_of_too_many_the_new_ones_are_left_out(monkeypatch: pytest.MonkeyPatch) 
         directory.hear("k", name, 1, {}, 0)
 
     assert names(directory) == ["a", "b"]
+    assert directory.is_full("k")
     directory.load("k", {"x": seen(1, 1, 0.0), "y": seen(1, 1, 0.0)}, 1, is_sure=True)
     assert names(directory) == ["x", "y"]

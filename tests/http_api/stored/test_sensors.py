@@ -36,7 +36,7 @@ def sensors(api: Api, **query: object) -> list[dict[str, Any]]:
 def test_a_sensor_is_listed_with_its_first_and_last_reading(api: Api) -> None:
     answer = api.client.get("/api/v1/sensors", params={"prefix": "hall-1"}).json()
 
-    assert (answer["active_within_s"], answer["next"]) == (300, None)
+    assert (answer["active_within_s"], answer["is_complete"], answer["next"]) == (300, True, None)
     assert answer["sensors"] == [
         {
             "sensor_id": "hall-1",
