@@ -30,6 +30,21 @@ TAGS = {
     "documentation": "This, in several forms.",
 }
 
+HEADERS = {  # of every answer
+    "X-Request-Id": {
+        "description": "Names the request in the log; one that the client sends is taken over.",
+        "required": True,
+        "schema": {"type": "string", "pattern": r"^[A-Za-z0-9._-]{1,64}$"},
+        "example": "9f86d081-42",
+    },
+    "X-Server-Time-Us": {
+        "description": "The server's time in microseconds since 1970.",
+        "required": True,
+        "schema": {"type": "integer"},
+        "example": 1_755_354_645_123_456,
+    },
+}
+
 
 def operation(operations: Sequence[Operation], schemas: Mapping[str, Json], version: str) -> Operation:
     """``GET /openapi.json``, which speaks of itself too."""
@@ -72,6 +87,7 @@ def document(operations: Iterable[Operation], schemas: Mapping[str, Json], versi
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "As boards show it."},
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, for who prefers it."},
             },
+            "headers": HEADERS,
             "schemas": dict(schemas),
         },
     }

@@ -24,6 +24,7 @@ Scope = Literal["write", "read", "live", "admin"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 GUARD_PROBLEMS = (401, 403, 429)
+_COMMON = {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", "X-Server-Time-Us")}
 _RETRY_AFTER = {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 0}}
 _HEADERS: Mapping[int, Json] = {
     401: {"WWW-Authenticate": {"description": "How to show a key.", "required": True, "schema": {"type": "string"}}},
@@ -105,13 +106,14 @@ class Operation:
     def document(self) -> Json:
         """As an Operation Object."""
         name = re.sub(r"\W+", "_", self.plain_path.removeprefix("/api/v1")).strip("_")
-        problems = sorted({*self.problems, *(GUARD_PROBLEMS if self.scope else ())})
         document: Json = {
             "operationId": f"{self.method.lower()}_{name}",
             "tags": [self.tag],
             "summary": self.summary,
-            "responses": {str(status): answer.document() for status, answer in self.answers.items()}
-            | {str(status): _problem(status) for status in problems},
+            "responses": {
+                str(status): response | {"headers": _COMMON | response.get("headers", {})}
+                for status, response in self._responses().items()
+            },
         }
         if self.description:
             document["description"] = self.description
@@ -126,6 +128,12 @@ class Operation:
         if self.scope is None:
             document["security"] = []
         return document
+
+    def _responses(self) -> dict[int, Json]:
+        problems = sorted({*self.problems, *(GUARD_PROBLEMS if self.scope else ())})
+        return {status: answer.document() for status, answer in self.answers.items()} | {
+            status: _problem(status) for status in problems
+        }
 
 
 def read_query(model: type[AnyQuery], request: Request) -> AnyQuery:
@@ -179,7 +187,11 @@ def _example(schema: Json) -> Json:
 
 
 def _in_headers(headers: Mapping[str, Json]) -> list[Json]:
-    return [{"name": name, "in": "header", "schema": schema} | _example(schema) for name, schema in headers.items()]
+    return [
+        # Without its examples: Swagger UI would fill in the first, and what names one request be shown with the next.
+        {"name": name, "in": "header", "schema": {each: schema[each] for each in schema if each != "examples"}}
+        for name, schema in headers.items()
+    ]
 
 
 def _in_query(model: type[Query] | None, values: Mapping[str, Sequence[str]]) -> list[Json]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from http_api import samples
 from sensorflow.kinds import FIELD_PATTERN, MAX_TELEMETRY_FIELDS, RESERVED_FIELDS, SENSOR_ID_PATTERN, Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sensorflow.kinds import Kind, Kinds
 
@@ -87,9 +88,9 @@ def shared(kinds: Kinds) -> dict[str, Json]:
     return {"problem": PROBLEM, "health": HEALTH} | {f"{name}_record": _record(kind) for name, kind in kinds.items()}
 
 
-def over_http(kind: type[Kind]) -> Json:
-    """What a board posts: there the sensor has to be named."""
-    schema = on_topic(kind)
+def over_http(kind: type[Kind], more: Mapping[str, Json] = MappingProxyType({})) -> Json:
+    """What a board posts: there the sensor has to be named, and with it ``more`` members may be."""
+    schema = on_topic(kind, more)
     properties = schema["properties"] | {"sensor_id": SENSOR_ID}
     required = [*schema.get("required", []), "sensor_id"]
     if "maxProperties" in schema:  # which counts all that a device may name; one that names no time has room for less
@@ -97,10 +98,10 @@ def over_http(kind: type[Kind]) -> Json:
     return schema | {"properties": properties, "required": required} | _examples(kind, samples.payload(kind))
 
 
-def on_topic(kind: type[Kind]) -> Json:
+def on_topic(kind: type[Kind], more: Mapping[str, Json] = MappingProxyType({})) -> Json:
     """What a device publishes: the topic names the sensor already."""
     schema = kind.model_json_schema()
-    schema["properties"]["time"] = TIME
+    schema["properties"] |= {"time": TIME} | dict(more)
     if issubclass(kind, Telemetry):
         schema |= _any_fields(schema["properties"].keys())
     return schema | _examples(kind, samples.values(kind))

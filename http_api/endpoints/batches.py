@@ -44,15 +44,15 @@ under an `Idempotency-Key` (for a day, and the last 10,000 messages) no readings
 
 _READINGS = [
     {"sensor_id": "sensor_001", "temperature": 25.5, "humidity": 60.2, "pressure": 1012.5},
-    {"sensor_id": "pump_7", "kind": "telemetry", "rpm": 1480, "is_on": True, "time": "2025-08-16T15:30:45Z"},
+    {"sensor_id": "pump_7", "kind": "telemetry", "rpm": 1480, "is_on": True},
 ]
 _NDJSON = (
     '{"sensor_id": "sensor_001", "temperature": 25.5, "humidity": 60.2, "pressure": 1012.5}\n'
-    '{"sensor_id": "pump_7", "kind": "telemetry", "rpm": 1480, "is_on": true, "time": "2025-08-16T15:30:45Z"}\n'
+    '{"sensor_id": "pump_7", "kind": "telemetry", "rpm": 1480, "is_on": true}\n'
 )
 _LINE_PROTOCOL = (
     "sensor_readings,sensor_id=sensor_001 temperature=25.5,humidity=60.2,pressure=1012.5\n"
-    "telemetry,sensor_id=pump_7,hall=north rpm=1480,is_on=true 1755358245000000000\n"
+    "telemetry,sensor_id=pump_7,hall=north rpm=1480,is_on=true\n"
 )
 _REPORT: Json = {
     "type": "object",
@@ -223,10 +223,9 @@ def _body_schema(kinds: Kinds) -> Json:
     default = next(iter(kinds))
     each: list[Json] = []
     for name, kind in kinds.items():
-        schema = over_http(kind)
-        members = {"properties": {**schema["properties"], "kind": {"const": name}}}
+        schema = over_http(kind, {"kind": {"const": name}})
         required = {"required": [*schema["required"], *(["kind"] if name != default else [])]}
-        each.append({name: part for name, part in schema.items() if name != "examples"} | members | required)
+        each.append({name: part for name, part in schema.items() if name != "examples"} | required)
     return {
         "anyOf": [
             {"type": "array", "minItems": 1, "maxItems": MAX_READINGS, "items": {"anyOf": each}},

@@ -81,6 +81,12 @@ class ManyQuery(HistoryQuery):
     )
 
 
+_EXAMPLES = {
+    "csv": 'sensor_id,id,timestamp,level\n"sensor_001",1755354645123456,"2025-08-16T14:30:45.123Z",25.5\n',
+    "ndjson": '{"sensor_id":"sensor_001","id":1755354645123456,"timestamp":"2025-08-16T14:30:45.123Z","level":25.5}\n',
+}
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """What both endpoints need."""
@@ -93,7 +99,11 @@ class History:
 
 def operations(history: History) -> list[Operation]:
     """Both."""
-    others = {each: {"schema": {"type": "string"}} for name, each in MEDIA_TYPES.items() if name != "json"}
+    others = {
+        each: {"schema": {"type": "string"}} | ({"example": _EXAMPLES[name]} if name in _EXAMPLES else {})
+        for name, each in MEDIA_TYPES.items()
+        if name != "json"
+    }
     pages = Answer(
         "A page of JSON, or all rows in another format. A field that a reading did not have is left out.",
         json_content(ref("history_page")) | others,
@@ -109,6 +119,7 @@ def operations(history: History) -> list[Operation]:
             scope="read",
             path_parameters={"sensor_id": SENSOR_ID},
             query=HistoryQuery,
+            query_values={"kind": list(history.kinds)},
             answers={200: pages},
             problems=problems,
         ),
@@ -121,6 +132,7 @@ def operations(history: History) -> list[Operation]:
             description="`sensor_id` and `prefix` both narrow it; without them it is all sensors.",
             scope="read",
             query=ManyQuery,
+            query_values={"kind": list(history.kinds)},
             answers={200: pages},
             problems=problems,
         ),
@@ -151,6 +163,24 @@ def schemas() -> dict[str, Json]:
                 "description": "To be given as `cursor`, with the same other parameters; null at the end.",
             },
         },
+        "examples": [
+            {
+                "kind": "temperature_reading",
+                "start": "2025-08-15T14:31:00.000Z",
+                "end": "2025-08-16T14:31:00.000Z",
+                "rows": [
+                    {
+                        "sensor_id": "sensor_001",
+                        "id": 1_755_354_645_123_456,
+                        "timestamp": "2025-08-16T14:30:45.123Z",
+                        "temperature": 25.5,
+                        "humidity": 60.2,
+                        "pressure": 1012.5,
+                    }
+                ],
+                "next": None,
+            }
+        ],
     }
     return {"history_page": page}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from http_api.metrics import OPENMETRICS, TEXT, Metrics
-from http_api.operation import Answer, Operation, json_content
+from http_api.operation import Answer, Json, Operation, json_content
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,10 +27,7 @@ def operation(metrics: Metrics) -> Operation:
         media_type = OPENMETRICS if wants_openmetrics else TEXT
         return Response(metrics.exposition(media_type), headers={"Content-Type": media_type})
 
-    anything = {"type": "string"}
-    content = json_content(anything, media_type="text/plain") | json_content(
-        anything, media_type="application/openmetrics-text"
-    )
+    content = _content("text/plain", "") | _content("application/openmetrics-text", "# EOF\n")
     return Operation(
         method="GET",
         path="/metrics",
@@ -42,3 +39,8 @@ def operation(metrics: Metrics) -> Operation:
         answers={200: Answer("All metrics.", content)},
         problems=(401, 403, 429),
     )
+
+
+def _content(media_type: str, end: str) -> dict[str, Json]:
+    example = f"# HELP sensorflow_broker_up Whether the broker is there.\nsensorflow_broker_up 1.0\n{end}"
+    return json_content({"type": "string"}, example=example, media_type=media_type)

@@ -56,9 +56,35 @@ def operation(kinds: Kinds, sensors: Sensors) -> Operation:
         description="A sensor was seen when its readings were taken, by their own times.",
         scope="read",
         query=SensorsQuery,
+        query_values={"kind": list(kinds)},
         answers={200: Answer("A page.", json_content(ref("sensors_page")))},
         problems=(401, 422, 503),
     )
+
+
+_EXAMPLE: Json = {
+    "timestamp": "2025-08-16T14:31:00.000Z",
+    "active_within_s": 300,
+    "is_complete": True,
+    "sensors": [
+        {
+            "sensor_id": "sensor_001",
+            "active": True,
+            "inactive_since": None,
+            "first_seen": "2025-08-01T06:00:00.000Z",
+            "last_seen": "2025-08-16T14:30:45.123Z",
+            "kinds": {
+                "temperature_reading": {
+                    "first_seen": "2025-08-01T06:00:00.000Z",
+                    "last_seen": "2025-08-16T14:30:45.123Z",
+                    "id": 1_755_354_645_123_456,
+                    "values": {"temperature": 25.5, "humidity": 60.2, "pressure": 1012.5},
+                }
+            },
+        }
+    ],
+    "next": None,
+}
 
 
 def schemas() -> dict[str, Json]:
@@ -99,6 +125,7 @@ def schemas() -> dict[str, Json]:
             "sensors": {"type": "array", "items": sensor},
             "next": {"type": ["string", "null"], "description": "To be given as `cursor`; null at the end."},
         },
+        "examples": [_EXAMPLE],
     }
     return {"sensors_page": page}
 

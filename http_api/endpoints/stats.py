@@ -67,6 +67,18 @@ def schemas() -> dict[str, Json]:
             "kinds": {"type": "object", "additionalProperties": of_kind},
             "bridge": {"type": "object"},
         },
+        "examples": [
+            {
+                "timestamp": "2025-08-16T14:31:00.000Z",
+                "since": "2025-08-16T06:00:00.000Z",
+                "counted_s": 30660,
+                "last_minute": 60,
+                "last_hour": 3600,
+                "total": 30660,
+                "kinds": {"temperature_reading": {"last_minute": 60, "last_hour": 3600, "total": 30660}},
+                "bridge": {"accepted": 30660, "stored": 30650, "spooled": 10, "dead_letters": 0},
+            }
+        ],
     }
     return {"stats": stats}
 

@@ -1,12 +1,21 @@
 """What no schema can say of a request, put right before it is sent; loaded by ``st``, see test_schemathesis.py."""
 
+import re
+import secrets
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import schemathesis
 
+from http_api import idempotency
+
 TYPES = {bool: "boolean", int: "number", float: "number", str: "string"}
+# Of these formats no schema knows the grammar.
+TEXTS = {
+    "application/x-ndjson": '{"sensor_id": "pump_7", "kind": "telemetry", "rpm": 1480}\n' * 3,
+    "text/plain": "telemetry,sensor_id=pump_7 rpm=1480\n" * 3,
+}
 
 first: dict[str, Any] = {}
 """Of each field of telemetry, the first value."""
@@ -14,12 +23,22 @@ first: dict[str, Any] = {}
 
 @schemathesis.hook
 def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], __: Any) -> None:
+    headers: Any = case.headers
+    if re.fullmatch(idempotency.PATTERN, headers.get(idempotency.HEADER, "")):
+        headers[idempotency.HEADER] = secrets.token_hex(16)  # one of its own for each request
+    if isinstance(case.body, str) and case.media_type in TEXTS:
+        case.body = TEXTS[case.media_type]
     for reading in case.body if isinstance(case.body, list) else [case.body]:
         if isinstance(reading, dict):
             if "time" in reading:
                 reading["time"] = near(reading["time"])
             if case.path.endswith("/telemetry") or reading.get("kind") == "telemetry":
                 reading |= {name: as_before(name, reading[name]) for name in reading.keys() - {"sensor_id", "time"}}
+
+
+@schemathesis.serializer("application/x-ndjson")
+def as_it_is(_: schemathesis.SerializationContext, value: Any) -> bytes:
+    return str(value).encode()
 
 
 def near(moment: Any) -> Any:

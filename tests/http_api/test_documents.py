@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from http_api.auth import Guard
 from http_api.endpoints import documents
 from http_api.keys import Keyring
 from http_api.limits import Limit
+from http_api.operation import Json
 from http_api.static_files import LIBRARIES, SCRIPTS, StaticFiles
 from sensorflow.kinds import load_kinds
 from tests.e2e.system import ROOT
@@ -43,6 +45,27 @@ def test_a_page_may_load_nothing_from_elsewhere_and_runs_no_script_of_its_own(ap
     assert policy["script-src"] == policy["connect-src"] == "'self'"
     assert "http" not in page.headers["content-security-policy"]
     assert re.findall(r"<script(?![^>]* src=)", page.text) == []
+
+
+def test_every_example_of_a_post_is_answered_with_201(api: Api) -> None:
+    document = httpx.get(f"{api.url}/openapi.json").json()
+    posts = {path: methods["post"] for path, methods in document["paths"].items() if "post" in methods}
+
+    assert "/api/v1/vat" in posts
+    for path, post in posts.items():
+        for media_type, content in post["requestBody"]["content"].items():
+            for example in examples(document, content):
+                body = example.encode() if isinstance(example, str) else json.dumps(example).encode()
+                response = api.client.post(path, content=body, headers={"Content-Type": media_type})
+                assert response.status_code == 201, f"{path} {media_type}: {response.text}"
+
+
+def examples(document: Json, content: Json) -> list[Any]:
+    if "example" in content:
+        return [content["example"]]
+    schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+    found: list[Any] = schema["examples"]
+    return found
 
 
 def test_redoc_tells_nobody_that_it_runs_and_fetches_no_logo(api: Api) -> None:

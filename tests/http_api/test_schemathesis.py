@@ -17,7 +17,11 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def system(tmp_path: Path, no_settings: None) -> Iterator[System]:
-    running = System(tmp_path, KINDS=ROOT / "examples/kinds/cip.py")
+    running = System(
+        tmp_path,
+        KINDS=ROOT / "examples/kinds/cip.py",
+        RATE_LIMIT_FAILURES="off",  # so that a request without a key is answered 401, however many there are
+    )
     running.start()
     try:
         running.wait_until()
