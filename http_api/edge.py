@@ -111,6 +111,8 @@ class Connection(HttpToolsProtocol):
         self._has_begun = False  # whether a request has, of which not all is here
         self._is_in_head = True
         self._declared_bytes = 0
+        self._ended_in_cr = False  # the packet before
+        self._takes_bare_lf = True
         self._most_body_bytes = MAX_BODY_BYTES
         self._unanswered: deque[RequestResponseCycle] = deque()  # what uvicorn was given to answer, in order
         self._overhead_bytes = 0  # since the request began, or the last byte of its body
@@ -141,6 +143,7 @@ class Connection(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._overhead_bytes += len(data)
+        self._look_at_line_ends(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -162,7 +165,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._has_begun = self._is_in_head = True
         self._body_bytes = self._declared_bytes = 0
-        self._take_bare_line_ends(is_in_head=True)
+        self._set_leniency(self._takes_bare_lf)
         self.edge.waits(self, self.loop.time())
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -185,7 +188,7 @@ class Connection(HttpToolsProtocol):
         if len(declared) > 10 or int(declared) > self._most_body_bytes:
             self._stop(413, f"body of {declared[:30].decode()} bytes, at most {self._most_body_bytes}")
         self._declared_bytes = int(declared)
-        self._take_bare_line_ends(is_in_head=False)
+        self._set_leniency(False)
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
@@ -254,10 +257,22 @@ class Connection(HttpToolsProtocol):
             self._forget_answers()
             self.transport.abort()
 
-    def _take_bare_line_ends(self, *, is_in_head: bool) -> None:
-        """A board may end the lines of its head with LF alone; in chunks it could hide a request from a proxy."""
+    def _look_at_line_ends(self, data: bytes) -> None:
+        """A board may end the lines of its head with LF alone, but never with CR alone (RFC 9112, 2.2).
+
+        What takes the one takes the other, too, so the parser is strict where there is such a CR; and in chunks, where
+        either could hide a request from a proxy.
+        """
+        has_lone_cr = self._ended_in_cr and not data.startswith(b"\n")
+        self._ended_in_cr = data.endswith(b"\r")  # of which the next packet tells
+        if b"\r" in data:
+            has_lone_cr |= data.count(b"\r") > data.count(b"\r\n") + self._ended_in_cr
+        self._takes_bare_lf = not has_lone_cr
+        self._set_leniency(self._is_in_head and self._takes_bare_lf)
+
+    def _set_leniency(self, takes_bare_line_ends: bool) -> None:  # noqa: FBT001 - it has nothing else to set
         self.parser.set_dangerous_leniencies(
-            lenient_optional_cr_before_lf=is_in_head, lenient_optional_lf_after_cr=is_in_head
+            lenient_optional_cr_before_lf=takes_bare_line_ends, lenient_optional_lf_after_cr=takes_bare_line_ends
         )
 
     def _wait_for_the_next(self) -> None:

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -259,10 +260,21 @@ def test_a_board_can_set_its_clock_by_every_answer(api: Api) -> None:
     assert before_us <= times[0] <= times[-1] <= after_us
 
 
-def test_a_bare_cr_ends_no_header(api: Api) -> None:
-    received = talk(api, Case([HEAD + b"\r\nX: a\rContent-Length: 5\r\n\r\n" + BODY], ""))
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"\r\nX: a\rContent-Length: 5\r\n\r\n",
+        LINE.replace(b"\r\n", b"\r") + HOST + WITH_KEY + length() + CLOSE + b"\r\n",
+        HEAD + b"\r\n\r",
+        HEAD + b"\n\r",
+    ],
+)
+def test_a_bare_cr_ends_no_line(api: Api, bridge: StandIn, head: bytes) -> None:
+    for packets in ([head + BODY], [head, BODY], cut(head + BODY, 1)):
+        with suppress(ConnectionError):
+            assert first_lines(talk(api, Case(packets, ""))).startswith("400 ")
 
-    assert first_lines(received).startswith("400 ")
+    assert bridge.received == []
 
 
 def test_chunks_must_end_as_they_should(api: Api) -> None:
