@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 # takes longer (a body that does not come, a long RECEIPT_TIMEOUT_S) is cut off, and logged as that.
 GRACE_S = 5
 NEWEST_TIMEOUT_S = 5.0  # of a question to the store, as the next one
-HISTORY_TIMEOUT_S = 20.0
+HISTORY_TIMEOUT_S = 7.0  # below the 10 s in which the process has to end: a thread in the store is waited for
 STORE_THREADS = 4  # for each kind of question
 VERSION = version("sensorflow")
 

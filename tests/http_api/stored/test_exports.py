@@ -19,8 +19,8 @@ from tests.http_api.stored.conftest import start
 from tests.store.store_process import StoreProcess
 from tests.waiting import until
 
-ROWS = 300_000  # as CSV much more than may be kept of it
-CHUNK = 25_000
+ROWS = 150_000  # as CSV much more than may be kept of it
+CHUNK = 15_000
 MAX_GROWTH_BYTES = 50 * 2**20
 FIRST_US = 1_755_345_600_000_000
 HEADERS = {"X-API-Key": KEY}
@@ -30,7 +30,7 @@ ALL = {"start": "2025-08-16T00:00:00Z", "end": "2025-08-18T00:00:00Z"}
 @pytest.fixture(scope="module", autouse=True)
 def written(store: StoreProcess) -> None:
     """``ROWS`` readings of ten sensors, and text that makes them long."""
-    note = "x" * 200
+    note = "x" * 500
     for first in range(0, ROWS, CHUNK):
         lines = [
             f'vat_levels,sensor_id=vat-{n % 10} level={n % 1000}.25,is_open=true,note="{note}{n}"'
@@ -65,7 +65,7 @@ def test_an_export_streams_in_little_memory(api: Api) -> None:
 class Reader:
     """A client that asks for an export and reads only when it is told to."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, wait: bool = True) -> None:
         query = urlencode(ALL | {"kind": "vat", "format": "csv"})
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -73,7 +73,7 @@ class Reader:
         self._socket.connect(("127.0.0.1", api.port))
         request = f"GET /api/v1/history?{query} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n"
         self._socket.sendall(request.encode())
-        self.head = self._socket.recv(2048)
+        self.head = self._socket.recv(2048) if wait else b""
 
     def all(self) -> bytes:
         rest = bytearray(self.head)
@@ -152,7 +152,24 @@ def test_what_goes_wrong_at_the_beginning_is_503(
     assert int(page.headers["Retry-After"]) > 0
 
 
+def test_the_stop_does_not_wait_long_for_a_store_that_hangs(
+    tmp_path: Path, shared_broker: Broker, shared_bridge: StandIn, store: StoreProcess
+) -> None:
+    assert store.process is not None
+    api = start(tmp_path, shared_broker, store)
+    store.process.send_signal(signal.SIGSTOP)
+    reader = Reader(api, wait=False)
+    try:
+        code = api.stop()
+    finally:
+        reader.close()
+        store.process.send_signal(signal.SIGCONT)
+
+    assert code == 0
+
+
 def test_http_1_0_is_told_that_it_cannot_have_one(api: Api) -> None:
+    api.wait_until(influxdb="connected")
     with socket.create_connection(("127.0.0.1", api.port), 10) as connection:
         connection.sendall(f"GET /api/v1/history?format=csv HTTP/1.0\r\nX-API-Key: {KEY}\r\n\r\n".encode())
         answer = connection.recv(4096)

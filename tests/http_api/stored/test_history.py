@@ -208,6 +208,14 @@ def test_an_export_has_all_rows_or_as_many_as_were_asked_for(api: Api) -> None:
     assert [json.loads(line) for line in history(api, format="ndjson").text.splitlines()] == rows(history(api))
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_an_export_of_bins_has_what_the_pages_have(api: Api, order: str) -> None:
+    lines = history(api, format="ndjson", every="70s", agg="last", order=order).text.splitlines()
+
+    assert [json.loads(line) for line in lines] == rows(history(api, every="70s", agg="last", order=order))
+    assert len(lines) == 15
+
+
 def test_head_of_an_export_has_no_body(api: Api) -> None:
     response = api.client.head("/api/v1/history", params=DAY | {"format": "csv"})
 
