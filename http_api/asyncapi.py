@@ -25,7 +25,9 @@ _TIME = {"type": "string", "format": "date-time"}
 
 def document(kinds: Kinds, version: str) -> Json:
     """The whole document, as a JSON object."""
-    channels = {name: _readings(kind) for name, kind in kinds.items()} | _told(kinds)
+    heard = {name: _readings(kind) for name, kind in kinds.items()}
+    heard |= {f"{name}_of_many": _readings_of_many(kind) for name, kind in kinds.items()}
+    channels = heard | _told(kinds)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -38,8 +40,8 @@ def document(kinds: Kinds, version: str) -> Json:
         "servers": _servers(),
         "channels": channels,
         "operations": {
-            f"{'receive' if name in kinds else 'send'}_{name}": {
-                "action": "receive" if name in kinds else "send",
+            f"{'receive' if name in heard else 'send'}_{name}": {
+                "action": "receive" if name in heard else "send",
                 "channel": {"$ref": f"#/channels/{name}"},
                 "summary": channel["summary"],
             }
@@ -47,9 +49,11 @@ def document(kinds: Kinds, version: str) -> Json:
         },
         "components": {
             "messages": {name: _reading(kind) for name, kind in kinds.items()}
+            | {f"{name}_of_many": _reading_of_many(kind) for name, kind in kinds.items()}
             | {f"{name}_live": _live(kind) for name, kind in kinds.items()}
             | {"status": _status(), "dead_letter": _dead_letter(), "batch": _batch()},
             "schemas": {name: schemas.on_topic(kind) for name, kind in kinds.items()}
+            | {f"{name}_of_many": schemas.over_http(kind) for name, kind in kinds.items()}
             | {f"{name}_live": schemas.frame(kind) for name, kind in kinds.items()},
             "securitySchemes": {
                 "password": {
@@ -109,6 +113,18 @@ def _readings(kind: type[Kind]) -> Json:
     }
 
 
+def _readings_of_many(kind: type[Kind]) -> Json:
+    name = kind.kind
+    return {
+        "address": topics.many(name),
+        "title": topics.many(name),
+        "summary": f"A gateway's {name.replace('_', ' ')}, of many sensors at once.",
+        "description": "With QoS 1, by a user who may write for every sensor.",
+        "servers": [{"$ref": "#/servers/mqtt"}],
+        "messages": {f"{name}_of_many": _message(f"{name}_of_many")},
+    }
+
+
 def _told(kinds: Kinds) -> Json:
     """What we send."""
     live = {f"{name}_live": _message(f"{name}_live") for name in kinds}
@@ -163,6 +179,15 @@ def _reading(kind: type[Kind]) -> Json:
         "summary": "One reading, or an array of them in the order in which they were taken.",
         "payload": {"anyOf": [payload, {"type": "array", "minItems": 1, "maxItems": MAX_READINGS, "items": payload}]},
     } | ({"examples": [{"payload": example}]} if example else {})
+
+
+def _reading_of_many(kind: type[Kind]) -> Json:
+    payload = {"$ref": f"#/components/schemas/{kind.kind}_of_many"}
+    example = samples.payload(kind)
+    return {
+        "summary": "An array of readings, in the order in which they were taken; each names its sensor.",
+        "payload": {"type": "array", "minItems": 1, "maxItems": MAX_READINGS, "items": payload},
+    } | ({"examples": [{"payload": [example]}]} if samples.values(kind) else {})
 
 
 def _live(kind: type[Kind]) -> Json:

@@ -47,6 +47,7 @@ def test_a_kind_has_its_topic_and_its_message_in_the_browser(name: str) -> None:
     channels = DOCUMENT["channels"]
 
     assert channels[name]["address"] == topics.reading("{sensor_id}", name)
+    assert channels[f"{name}_of_many"]["address"] == topics.many(name)
     assert f"{name}_live" in channels["websocket"]["messages"]
 
 
