@@ -56,14 +56,17 @@ class Audit:
         """Whether this key was used from there before, as far as is known here: of ``MAX_COUNTED`` such pairs."""
         return (who, grant.secret_id or grant.name) in self._used
 
+    def has_used_lately(self, who: str, grant: Grant) -> bool:
+        """Whether that was so short a time ago that it needs no line again."""
+        since_s = self._used.get((who, grant.secret_id or grant.name))
+        return since_s is not None and time.monotonic() - since_s < USED_AGAIN_S
+
     def used(self, who: str, grant: Grant, request_id: str) -> None:
         """A key was used; the first time, and each hour again, this is a line."""
-        pair = (who, grant.secret_id or grant.name)
-        now_s = time.monotonic()
-        since_s = self._used.get(pair)
-        if since_s is not None and now_s - since_s < USED_AGAIN_S:
+        if self.has_used_lately(who, grant):
             return
-        self._used[pair] = now_s
+        pair = (who, grant.secret_id or grant.name)
+        self._used[pair] = time.monotonic()
         self._used.move_to_end(pair)
         if len(self._used) > MAX_COUNTED:
             self._used.popitem(last=False)
