@@ -10,12 +10,13 @@ from tests.faults.workers import lost_by_taking_out
 
 KILLS = 8
 MESSAGES = 8_000
+BUSY_S = 0.2  # some commits of the variants, so that a kill may find one at any point
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("no_settings")]
 
 
 def kill(directory: Path, order: str) -> Outcome:
-    return kill_bridge(directory, kills=KILLS, messages=MESSAGES, most_s=100, bridge=order)
+    return kill_bridge(directory, kills=KILLS, messages=MESSAGES, most_s=10, busy_s=BUSY_S, bridge=order)
 
 
 def test_r1_holds_where_the_bridge_acknowledges_after_the_commit(tmp_path: Path) -> None:
