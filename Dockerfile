@@ -57,7 +57,7 @@ LABEL org.opencontainers.image.title="SensorFlow" \
 # A named volume takes owner and mode of the directory that it covers first: these are the volumes of compose.yaml.
 RUN groupadd --gid 10001 sensorflow \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sensorflow \
-    && install -d -o 10001 -g 10001 -m 0700 /data /data/mosquitto /spool \
+    && install -d -o 10001 -g 10001 -m 0700 /data /data/mosquitto /spool /keys \
     && install -d -o 10001 -g 10001 -m 0750 /secrets \
         /secrets/bridge /secrets/grafana /secrets/http_api /secrets/influxdb /secrets/tools
 COPY --from=builder /opt/sensorflow /opt/sensorflow
