@@ -52,20 +52,11 @@ class Audit:
         self._lines = Limit("lines", MAX_LINES)
         self._left_out = 0
 
-    def has_used(self, who: str, grant: Grant) -> bool:
-        """Whether this key was used from there before, as far as is known here: of ``MAX_COUNTED`` such pairs."""
-        return (who, grant.secret_id or grant.name) in self._used
-
-    def has_used_lately(self, who: str, grant: Grant) -> bool:
-        """Whether that was so short a time ago that it needs no line again."""
-        since_s = self._used.get((who, grant.secret_id or grant.name))
-        return since_s is not None and time.monotonic() - since_s < USED_AGAIN_S
-
     def used(self, who: str, grant: Grant, request_id: str) -> None:
-        """A key was used; the first time, and each hour again, this is a line."""
-        if self.has_used_lately(who, grant):
-            return
+        """A key was used; the first time, and each hour again, this is a line. Knows ``MAX_COUNTED`` such pairs."""
         pair = (who, grant.secret_id or grant.name)
+        if (since_s := self._used.get(pair)) is not None and time.monotonic() - since_s < USED_AGAIN_S:
+            return
         self._used[pair] = time.monotonic()
         self._used.move_to_end(pair)
         if len(self._used) > MAX_COUNTED:

@@ -61,14 +61,7 @@ class Limit:
 
     def hit(self, who: str) -> Standing:
         """Count one more of theirs; only when it is on."""
-        is_in = self._limiter.hit(self._item, who)
-        return self._standing(who, is_over=not is_in)
-
-    def look(self, who: str) -> Standing:
-        """Whether one more of theirs would be too many."""
-        return self._standing(who, is_over=not self._limiter.test(self._item, who))
-
-    def _standing(self, who: str, *, is_over: bool) -> Standing:
+        is_over = not self._limiter.hit(self._item, who)
         reset_at_s, remaining = self._limiter.get_window_stats(self._item, who)
         reset_s = max(1, math.ceil(reset_at_s - time.time()))
         return Standing(self.policy, self._item.amount, self._item.get_expiry(), max(0, remaining), reset_s, is_over)
