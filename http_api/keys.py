@@ -95,7 +95,8 @@ class Keyring:
         except OSError as error:
             self._complain(error.errno, error.strerror)
             return
-        seen = (state.st_mtime_ns, state.st_ino, state.st_size)
+        # The ctime, too: a chown or chmod makes a file readable without changing anything else of it.
+        seen = (state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size)
         if seen == self._seen:
             return
         if state.st_size > MAX_FILE_BYTES:

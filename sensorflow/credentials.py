@@ -91,12 +91,16 @@ def _password_line(user: str, password: str) -> str:
 
 
 def write_private(path: Path, text: str, *, mode: int = 0o600, is_durable: bool = True) -> None:
-    """Write a file for its owner alone, unless ``mode`` says otherwise, whole or not at all, and durably."""
+    """Write a file for its owner alone, unless ``mode`` says otherwise, whole or not at all, and durably.
+
+    What root writes belongs to who had the file or has the directory: a service under another user shall read it.
+    """
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600 from the start
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
+            _give(file.fileno(), path)
             os.fchmod(file.fileno(), mode)
             if is_durable:
                 os.fsync(file.fileno())
@@ -111,3 +115,22 @@ def write_private(path: Path, text: str, *, mode: int = 0o600, is_durable: bool 
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def give_to_owner(path: Path) -> None:
+    """Where root has made this file in somebody else's directory, it becomes theirs."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        _give(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def _give(descriptor: int, path: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    known = [each.stat() for each in (path, path.parent) if each.exists()]
+    owner = next((each for each in known if each.st_uid != 0), known[0])
+    new = os.fstat(descriptor)
+    if (owner.st_uid, owner.st_gid) != (new.st_uid, new.st_gid):
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -19,7 +19,7 @@ from sensorflow import audit, keys
 from sensorflow.cli.moments import parse_duration
 from sensorflow.cli.options import DataDir  # noqa: TC001 - typer reads the annotations
 from sensorflow.cli.output import fail, stdout
-from sensorflow.credentials import write_private
+from sensorflow.credentials import give_to_owner, write_private
 from sensorflow.errors import RejectedError
 from sensorflow.keys import Keys, KeysError, NamedKey
 from sensorflow.reading import parse_time
@@ -157,6 +157,7 @@ def _changed(place: Path) -> Iterator[_Kept]:
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / _LOCK).touch(mode=0o600)
+        give_to_owner(place / _LOCK)
         with (place / _LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             kept = _Kept(_load(place))
@@ -205,6 +206,7 @@ def _note(place: Path, event: str, key: NamedKey, **more: object) -> None:
     ids = [each.id for each in key.secrets]
     try:
         audit.append(place, event, key=key.name, scopes=key.scopes, sensors=key.sensors, secret_ids=ids, by=who, **more)
+        give_to_owner(place / audit.FILE)
     except OSError as error:
         typer.echo(f"sensorflow: not in the audit log: {error.strerror}", err=True)
 

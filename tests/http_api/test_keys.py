@@ -9,12 +9,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from http_api.keys import Keyring
 from sensorflow import keys
 from sensorflow.credentials import write_private
 from sensorflow.keys import Keys
@@ -182,6 +185,25 @@ def test_a_broken_file_leaves_the_last_good_keys_and_is_one_line_in_the_log(api:
     complaint = api.log.read_text().removeprefix(before)
     assert complaint.count("\n") == 1
     assert f"the keys stay as they were: data/{keys.FILE}: Invalid JSON" in complaint
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    return Keyring(tmp_path, SecretStr("boards"), SecretStr("browsers"))
+
+
+def test_file_that_becomes_readable_is_read(keyring: Keyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_, told = Keys().add("barn", ["write"], now=datetime.now(UTC))
+    write_private(tmp_path / keys.FILE, keys.dump(all_))
+    with monkeypatch.context() as refused:  # root, too, may run this test, and root may read everything
+        refused.setattr(Path, "read_bytes", Mock(side_effect=PermissionError(13, "Permission denied")))
+        keyring.look()
+    assert keyring.find(told) is None
+
+    (tmp_path / keys.FILE).chmod(0o640)
+    keyring.look()
+
+    assert keyring.find(told) is not None
 
 
 def test_without_the_file_the_settings_keys_are_all_there_is(api: Api, ring: Ring) -> None:

@@ -1,3 +1,4 @@
+import os
 import queue
 import re
 import stat
@@ -72,6 +73,32 @@ def test_private_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Pat
 
     assert (tmp_path / "kept").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize(
+    ("old", "directory", "new"),
+    [
+        ((1001, 1002), (1003, 1004), (1001, 1002)),
+        (None, (1003, 1004), (1003, 1004)),
+        ((0, 0), (1003, 1004), (1003, 1004)),  # as an earlier version left it, so that the others could not read it
+        ((0, 0), (0, 0), (0, 0)),
+    ],
+)
+def test_what_root_writes_belongs_to_who_had_it(
+    tmp_path: Path, old: tuple[int, int] | None, directory: tuple[int, int], new: tuple[int, int]
+) -> None:
+    kept = tmp_path / "kept"
+    if old:
+        kept.touch()
+        os.chown(kept, *old)
+    os.chown(tmp_path, *directory)
+
+    write_private(kept, "new")
+
+    state = kept.stat()
+    assert (state.st_uid, state.st_gid) == new
+    assert stat.S_IMODE(state.st_mode) == 0o600
 
 
 def test_password_file_keeps_foreign_users_and_replaces_ours() -> None:

@@ -1,6 +1,7 @@
 """The command on files as they are; what http_api makes of them: tests/http_api/test_keys.py."""
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -153,6 +154,18 @@ def test_each_change_is_in_the_audit_log(run: Run, place: Path) -> None:
         ("key revoked", "barn"),
     ]
     assert {"time", "scopes", "sensors", "secret_ids", "by"} <= audit(place)[0].keys()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_changes_stays_with_the_user_of_the_directory(run: Run, place: Path) -> None:
+    place.mkdir()
+    os.chown(place, 1001, 1002)
+
+    run("keys", "add", "barn", "--scope", "write")
+    run("keys", "revoke", "barn")
+
+    owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in place.iterdir()}
+    assert owners == dict.fromkeys((keys.FILE, ".keys.lock", "audit.jsonl"), (1001, 1002))
 
 
 def test_commands_that_run_at_once_lose_nothing(run: Run, place: Path) -> None:
