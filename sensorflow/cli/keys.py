@@ -45,6 +45,7 @@ ROTATE_HELP = "Give a key a new secret, which is printed once. The old one is go
 REVOKE_HELP = "Take a key away: it opens nothing any more."
 
 _LOCK = ".keys.lock"
+_BOUND = "a duration has at most 9 digits, and nothing ends after the year 9999"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -120,10 +121,11 @@ def list_(
 
 def rotate(name: Name, overlap: Overlap = "24h", data_dir: DataDir = None) -> None:
     """Change its secret (see ROTATE_HELP)."""
-    wait = timedelta() if overlap == "0" else _duration("--overlap", overlap)
+    now = datetime.now(UTC)
+    wait = timedelta() if overlap == "0" else _overlap(overlap, now)
     place = _place(data_dir)
     with _changed(place) as kept:
-        kept.keys, told = kept.keys.rotate(name, wait, now=datetime.now(UTC))
+        kept.keys, told = kept.keys.rotate(name, wait, now=now)
     _tell(
         told, f"key {name!r} has a new secret; " + (f"the old one ends in {overlap}" if wait else "the old one ended")
     )
@@ -219,20 +221,29 @@ def _described(key: NamedKey) -> str:
 
 def _moment(text: str, now: datetime) -> datetime:
     try:
-        return now + timedelta(microseconds=parse_duration(text))
+        return _after("--expires", text, now)
     except ValueError:
         pass
     try:
         return _EPOCH + timedelta(microseconds=parse_time(text))
     except (RejectedError, OverflowError):
-        fail(f"--expires: {text!r} is neither a duration such as 30d nor a time such as 2027-01-31T12:00:00Z", code=2)
+        example = "a duration such as 30d nor a time such as 2027-01-31T12:00:00Z"
+        fail(f"--expires: {text!r} is neither {example}; {_BOUND}", code=2)
 
 
-def _duration(option: str, text: str) -> timedelta:
+def _overlap(text: str, now: datetime) -> timedelta:
     try:
-        return timedelta(microseconds=parse_duration(text))
+        return _after("--overlap", text, now) - now
     except ValueError as error:
-        fail(f"{option}: {error}", code=2)
+        fail(f"--overlap: {error}; {_BOUND}", code=2)
+
+
+def _after(option: str, text: str, now: datetime) -> datetime:
+    duration_us = parse_duration(text)
+    try:
+        return now + timedelta(microseconds=duration_us)
+    except OverflowError:
+        fail(f"{option}: {text!r} ends too late; {_BOUND}", code=2)
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -14,6 +14,8 @@ from sensorflow import keys
 from sensorflow.keys import Index
 from tests.sensorflow.cli.conftest import Run
 
+BOUND = "a duration has at most 9 digits, and nothing ends after the year 9999"
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -61,6 +63,8 @@ def test_a_key_ends_at_a_time(run: Run, place: Path) -> None:
     ("arguments", "complaint"),
     [
         (("a", "--scope", "read", "--expires", "soon"), "--expires: 'soon' is neither a duration such as 30d nor"),
+        (("a", "--scope", "read", "--expires", "9999999d"), f"--expires: '9999999d' ends too late; {BOUND}"),
+        (("a", "--scope", "read", "--expires", "99999999999d"), BOUND),
         (("a", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"), "it would have expired already"),
         (("a", "--scope", "fly"), "'fly' is not one of"),
         (("a",), "Missing option '--scope'"),
@@ -96,6 +100,28 @@ def test_rotate_without_overlap_ends_the_old_secret_now(run: Run, place: Path) -
     new = run("keys", "rotate", "barn", "--overlap", "0").stdout.strip()
 
     assert [opens(place, old), opens(place, new)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "complaint"),
+    [
+        ("soon", "--overlap: 'soon' is not a duration"),
+        ("9999999d", f"--overlap: '9999999d' ends too late; {BOUND}"),
+        ("999999999d", f"--overlap: '999999999d' ends too late; {BOUND}"),
+        ("99999999999d", BOUND),
+    ],
+)
+def test_an_overlap_that_cannot_be_is_said_and_changes_nothing(
+    run: Run, place: Path, overlap: str, complaint: str
+) -> None:
+    run("keys", "add", "barn", "--scope", "write")
+    before = (place / keys.FILE).read_text()
+
+    result = run("keys", "rotate", "barn", "--overlap", overlap)
+
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert (place / keys.FILE).read_text() == before
 
 
 def test_revoke_takes_the_key_away(run: Run, place: Path) -> None:
