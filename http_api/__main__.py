@@ -153,6 +153,7 @@ async def serve(config: HttpApiSettings) -> None:
     history = endpoints.history.History(
         kinds, reads, TableColumns(reads), Exports(_questions(config, store, HISTORY_TIMEOUT_S))
     )
+    sensors = Sensors(reads, directory, bridge, session, timeout_s=HISTORY_TIMEOUT_S)
     files = endpoints.documents.static_files()
     api = app.build(
         [
@@ -160,7 +161,7 @@ async def serve(config: HttpApiSettings) -> None:
             *endpoints.batches.operations(kinds, Batches(kinds, ingest)),
             endpoints.latest.operation(kinds, newest, zone),
             *endpoints.history.operations(history),
-            endpoints.sensors.operation(kinds, Sensors(reads, directory, bridge, session)),
+            endpoints.sensors.operation(kinds, sensors),
             endpoints.stats.operation(activity, lambda: bridge.said.get("counters", {})),
             *endpoints.vitals.operations(report),
             endpoints.metrics.operation(metrics),

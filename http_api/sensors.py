@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from http_api.directory import MAX_SENSORS, Directory, Seen
+from sensorflow.errors import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +23,25 @@ _NOT_VALUES = frozenset({"time", "sensor_id", "client_ip", "id"})
 
 
 class Sensors:
-    """One question to the store for each kind, however many ask at once."""
+    """One question to the store for each kind, however many ask at once: its answer and its failure are everybody's.
 
-    def __init__(self, questions: StoreQuestions, directory: Directory, bridge: BridgeStatus, session: Session) -> None:
+    Args:
+        timeout_s: Deadline of each call of :meth:`known`; a question that has begun goes on, for who asks next.
+    """
+
+    def __init__(
+        self,
+        questions: StoreQuestions,
+        directory: Directory,
+        bridge: BridgeStatus,
+        session: Session,
+        *,
+        timeout_s: float,
+    ) -> None:
         self._questions, self._directory = questions, directory
         self._bridge, self._session = bridge, session
-        self._asking = asyncio.Lock()
+        self._timeout_s = timeout_s
+        self._asking: dict[str, asyncio.Task[None]] = {}  # one for each kind
 
     async def known(self, kinds: Iterable[type[Kind]]) -> Directory:
         """The directory, with all sensors of these kinds.
@@ -35,19 +49,29 @@ class Sensors:
         Raises:
             TransientError: Something of it is known to the store alone, which is away, too slow or refuses.
         """
-        for kind in kinds:
-            async with self._asking:
-                if not self._directory.is_good(kind.kind, time.monotonic()):
-                    await self._load(kind)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for kind in kinds:
+                    if not self._directory.is_good(kind.kind, time.monotonic()):
+                        await asyncio.shield(self._question(kind))
+        except TimeoutError:
+            raise TransientError(f"no answer of the store within {self._timeout_s:g} s") from None
         return self._directory
+
+    def _question(self, kind: type[Kind]) -> asyncio.Task[None]:
+        """The one that runs, or a new one."""
+        name = kind.kind
+        if name not in self._asking:
+            task = self._asking[name] = asyncio.create_task(self._load(kind), name=f"sensors of {name}")
+            task.add_done_callback(lambda _: self._asking.pop(name))
+        return self._asking[name]
 
     async def _load(self, kind: type[Kind]) -> None:
         # Of now, not of after the query: what the feed misses meanwhile is not in the answer either.
-        is_complete, now_s = self._session.is_connected and not self._bridge.is_behind, time.monotonic()
-        connection = self._directory.connection
+        is_complete, connection = self._session.is_connected and not self._bridge.is_behind, self._directory.connection
         stored = await self._questions.ask(lambda: self._query(kind))
         is_sure = is_complete and connection == self._directory.connection
-        self._directory.load(kind.kind, stored, now_s, is_sure=is_sure)
+        self._directory.load(kind.kind, stored, time.monotonic(), is_sure=is_sure)
 
     def _query(self, kind: type[Kind]) -> dict[str, Seen]:
         # Each sensor's newest row, and beside it the time of its oldest under a name that no field can have. The
