@@ -24,11 +24,19 @@ class Newest:
 
 
 class _Entry:
-    __slots__ = ("checked_in", "newest")
+    __slots__ = ("accepted_in", "checked_in", "newest")
 
     def __init__(self) -> None:
         self.newest: Newest | None = None
-        self.checked_in = -1
+        self.checked_in = self.accepted_in = -1  # connections of the live feed
+
+    def is_older(self, reading: Newest) -> bool:
+        """Whether the reading takes the place of what is here."""
+        known = self.newest
+        return known is None or (reading.time_us, reading.client_ip is not None) >= (
+            known.time_us,
+            known.client_ip is not None,
+        )
 
 
 class Latest:
@@ -44,13 +52,20 @@ class Latest:
         self._connection = 0
 
     def offer(self, series: Series, reading: Newest) -> None:
-        """Take a reading; at the same time the one with ``client_ip`` counts, being the more complete."""
+        """Take a reading of the live feed, or, with ``client_ip``, one that we have just answered 201.
+
+        At the same time the one with ``client_ip`` counts, being the more complete.
+        """
         entry = self._entry(series)
-        known = entry.newest
-        if known is None or (reading.time_us, reading.client_ip is not None) >= (
-            known.time_us,
-            known.client_ip is not None,
-        ):
+        if entry.is_older(reading):
+            entry.newest = reading
+            if reading.client_ip is not None:
+                entry.accepted_in = self._connection
+
+    def stored(self, series: Series, reading: Newest) -> None:
+        """Take a reading of the store."""
+        entry = self._entry(series)
+        if entry.is_older(reading):
             entry.newest = reading
 
     def reconnected(self) -> None:
@@ -63,7 +78,7 @@ class Latest:
         return self._connection
 
     def checked(self, series: Series, connection: int) -> None:
-        """The store was asked during ``connection``, and what it had was offered."""
+        """The store was asked during ``connection``, and what it had was taken."""
         self._entry(series).checked_in = connection
 
     def find(self, series: Series) -> tuple[Newest | None, bool]:
@@ -73,6 +88,11 @@ class Latest:
             return None, False
         self._entries.move_to_end(series)
         return entry.newest, entry.checked_in == self._connection
+
+    def is_accepted(self, series: Series) -> bool:
+        """Whether what is known is no older than a reading that we answered 201 since the live feed was connected."""
+        entry = self._entries.get(series)
+        return entry is not None and entry.accepted_in == self._connection
 
     def _entry(self, series: Series) -> _Entry:
         entry = self._entries.get(series)

@@ -65,3 +65,28 @@ def test_the_least_recently_used_series_is_forgotten() -> None:
     latest.offer(("c", "vat"), reading(3))
 
     assert [latest.find((name, "vat"))[0] for name in "abc"] == [reading(1), None, reading(3)]
+
+
+def test_an_accepted_reading_counts_until_the_feed_has_a_gap_with_all_that_come_after_it() -> None:
+    latest = Latest()
+    latest.offer(SERIES, reading(5))
+    assert not latest.is_accepted(SERIES)
+    latest.offer(SERIES, reading(4, "192.0.2.1"))  # late: what is known is not of our own
+    assert not latest.is_accepted(SERIES)
+
+    latest.offer(SERIES, reading(5, "192.0.2.1"))
+    assert latest.is_accepted(SERIES)
+    latest.offer(SERIES, reading(6))
+    assert latest.is_accepted(SERIES)
+
+    latest.reconnected()
+    assert not latest.is_accepted(SERIES)
+
+
+def test_what_the_store_tells_is_not_accepted_by_us() -> None:
+    latest = Latest()
+
+    latest.stored(SERIES, reading(5, "192.0.2.1"))
+
+    assert latest.find(SERIES) == (reading(5, "192.0.2.1"), False)
+    assert not latest.is_accepted(SERIES)
