@@ -7,6 +7,7 @@ together are at most ``MAX_LINES``; what is left out is counted in the next line
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import OrderedDict
 from logging.handlers import RotatingFileHandler
@@ -32,13 +33,13 @@ _log = logging.getLogger("audit")
 
 def start(place: Path) -> None:
     """Write to ``audit.jsonl`` there, and keep ``KEPT_FILES`` more; where that cannot be, write to the log."""
+    _log.setLevel(logging.INFO)  # whatever LOG_LEVEL is: in the log, too, these lines are no chatter
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         handler = _File(place / audit.FILE, maxBytes=MAX_FILE_BYTES, backupCount=KEPT_FILES, encoding="utf-8")
     except OSError as error:
         logging.getLogger("http_api").warning("the audit log is written here: %s: %s", place, error.strerror)
         return
-    _log.setLevel(logging.INFO)
     _log.propagate = False
     _log.addHandler(handler)
 
@@ -79,16 +80,33 @@ class Audit:
 
 
 class _File(RotatingFileHandler):
-    """For the owner alone; says once that it cannot write, where the library would print a traceback for each line."""
+    """For the owner alone, and for several processes: each follows when another has rotated it.
+
+    A line that cannot be written goes to the log, which says so once.
+    """
 
     _has_complained = False
+
+    def shouldRollover(self, record: logging.LogRecord) -> int:  # noqa: N802 - the library's name
+        if self.stream is not None and not self._is_at_its_place(self.stream):
+            new = self._open()
+            self.stream.close()
+            self.stream = new
+        return super().shouldRollover(record)
+
+    def _is_at_its_place(self, file: TextIOWrapper) -> bool:
+        try:
+            return os.path.samestat(Path(self.baseFilename).stat(), os.fstat(file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> TextIOWrapper:
         path = Path(self.baseFilename)
         path.touch(mode=0o600)
         return path.open("a", encoding=self.encoding)
 
-    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         if not self._has_complained:
             self._has_complained = True
             logging.getLogger("http_api").error("audit log: cannot write %s", self.baseFilename)
+        logging.getLogger().handle(record)

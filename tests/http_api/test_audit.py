@@ -1,6 +1,8 @@
 """Who used which key, and what was refused: in few lines, and never more of them than there is room for."""
 
 import json
+import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,12 +61,54 @@ def test_of_a_flood_of_refusals_a_few_lines_stay_and_the_rest_is_counted(
     assert lines[1]["left_out"] == 99
 
 
-def test_where_nothing_can_be_written_the_log_has_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def quiet_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log as with LOG_LEVEL=WARNING, which is the level of the logger and of no handler."""
+    caplog.set_level(logging.WARNING)
+    caplog.handler.setLevel(logging.NOTSET)
+    return caplog
+
+
+def test_where_nothing_can_be_written_the_log_has_it_at_any_level(
+    tmp_path: Path, quiet_log: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
 
     audit.start(tmp_path / "file")
+    Audit().used("192.0.2.1", GRANT, "r-1")
 
-    assert "the audit log is written here" in caplog.text
+    assert "the audit log is written here" in quiet_log.text
+    assert '"address":"192.0.2.1"' in quiet_log.text
+
+
+def test_what_can_no_longer_be_written_is_in_the_log(tmp_path: Path, quiet_log: pytest.LogCaptureFixture) -> None:
+    audit.start(tmp_path / "data")
+    trail = Audit()
+    trail.used("192.0.2.1", GRANT, "r-1")
+
+    shutil.rmtree(tmp_path / "data")
+    trail.used("192.0.2.2", GRANT, "r-2")
+    trail.used("192.0.2.3", GRANT, "r-3")
+
+    assert quiet_log.text.count("cannot write") == 1
+    assert [number for number in "123" if f'"address":"192.0.2.{number}"' in quiet_log.text] == ["2", "3"]
+
+
+def test_when_another_process_has_rotated_the_file_lines_go_to_the_new_one(
+    tmp_path: Path, log: Callable[[], list[dict[str, Any]]]
+) -> None:
+    trail = Audit()
+    trail.used("192.0.2.1", GRANT, "r-1")
+
+    (tmp_path / "audit.jsonl").rename(tmp_path / "audit.jsonl.1")
+    trail.used("192.0.2.2", GRANT, "r-2")
+    (tmp_path / "audit.jsonl").rename(tmp_path / "audit.jsonl.2")
+    (tmp_path / "audit.jsonl").touch()
+    trail.used("192.0.2.3", GRANT, "r-3")
+
+    assert [each["address"] for each in log()] == ["192.0.2.3"]
+    assert '"192.0.2.2"' in (tmp_path / "audit.jsonl.2").read_text()
+    assert '"192.0.2.2"' not in (tmp_path / "audit.jsonl.1").read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +118,7 @@ def _as_it_was() -> Any:
         audit._log.removeHandler(handler)
         handler.close()
     audit._log.propagate = True
+    audit._log.setLevel(logging.NOTSET)
 
 
 def test_the_api_notes_uses_and_refusals_by_their_request_id_and_no_query(
