@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _NAME = b"x-server-time-us"
+_BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start"})  # the second refuses a WebSocket
 
 
 def header() -> tuple[bytes, bytes]:
@@ -26,8 +27,8 @@ class ServerTime:
         """Serve as the application does."""
 
         async def send_with_time(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header()]
+            if message["type"] in _BEGINNINGS:
+                message["headers"] = [*message.get("headers", ()), header()]
             await send(message)
 
-        await self._app(scope, receive, send_with_time if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_time)

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from collections.abc import Callable
 
 import httpx
@@ -75,6 +76,7 @@ def test_the_websockets_answers_carry_it_too(api: Api) -> None:
     assert accepted["X-Request-Id"] == "w-1"
     refused = refusal.value.response.headers
     assert (refused["X-Request-Id"], refused["X-Content-Type-Options"]) == ("w-2", "nosniff")
+    assert abs(int(refused["X-Server-Time-Us"]) / 1e6 - time.time()) < 60
 
 
 def test_what_never_reaches_the_application_is_answered_with_it_too(api: Api) -> None:
