@@ -18,6 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from http_api import bridge_metrics, health
+from http_api.bridge_status import STALE_AFTER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,7 +74,7 @@ class Metrics:
             buckets=_SECONDS,
         )
         self.pubacks = self._histogram("puback", "From the publication of a reading to the broker's PUBACK.")
-        self.receipts = self._histogram("receipt", "From the PUBACK to the bridge's receipt, or to giving it up.")
+        self.receipts = self._histogram("receipt", "From the publication to the bridge's receipt, where one came.")
         ProcessCollector(registry=self._registry)
 
     def expose(self, facts: Callable[[], Facts]) -> None:
@@ -111,7 +112,9 @@ class _AtScrape(Collector):
         yield _gauge("websocket_clients", "Browsers that are connected.", facts.hub["ws_clients"])
         for key, (name, help_) in _WEBSOCKET_COUNTERS.items():
             yield CounterMetricFamily(f"sensorflow_websocket_{name}", help_, facts.hub[key])
-        yield from bridge_metrics.families(facts.bridge, facts.bridge_silent_s)
+        # Old figures would pass for those of now; since when it is silent is told all the same.
+        said = facts.bridge if facts.bridge_silent_s <= STALE_AFTER_S else dict.fromkeys(facts.bridge)
+        yield from bridge_metrics.families(said, facts.bridge_silent_s)
 
 
 def _gauge(name: str, help_: str, value: float) -> Metric:

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 from bridge.stats import Stats
 from bridge.status import status
 from http_api import health
+from http_api.bridge_status import STALE_AFTER_S
 from http_api.metrics import OPENMETRICS, TEXT, Facts, Metrics
 from tests.bridge.conditions import condition
 from tests.http_api.processes import KEY, KEY_WS, Api, StandIn, silence
@@ -35,7 +36,7 @@ def scraped(api: Api) -> Samples:
     return samples(response.text)
 
 
-def exposition(bridge: object, media_type: str = TEXT) -> str:
+def exposition(bridge: object, media_type: str = TEXT, silent_s: float = 1.5) -> str:
     """Of a quiet API that heard this of the bridge."""
     facts = Facts(
         health=health.Facts(
@@ -51,7 +52,7 @@ def exposition(bridge: object, media_type: str = TEXT) -> str:
         refused=3,
         hub=Hub().counters(),
         bridge=bridge if isinstance(bridge, dict) else {},
-        bridge_silent_s=1.5,
+        bridge_silent_s=silent_s,
     )
     metrics = Metrics("1.2.3")
     metrics.expose(lambda: facts)
@@ -111,6 +112,16 @@ def test_what_the_bridge_does_not_say_is_not_exposed(said: object) -> None:
 
     assert "sensorflow_bridge_silent_seconds" in names
     assert not {"sensorflow_readings_accepted_total", "sensorflow_commit_seconds_sum"} & names
+
+
+def test_what_the_bridge_said_long_ago_is_not_exposed_as_if_it_were_now() -> None:
+    said = orjson.loads(status(condition(), "running"))
+
+    found = samples(exposition(said, silent_s=STALE_AFTER_S + 0.1))
+
+    assert value(found, "sensorflow_bridge_silent_seconds") == STALE_AFTER_S + 0.1
+    names = {name for name, _ in found}
+    assert not {"sensorflow_readings_accepted_total", "sensorflow_spool_bytes", "sensorflow_bridge_store_up"} & names
 
 
 def test_openmetrics_is_what_its_parser_reads() -> None:
