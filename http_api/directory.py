@@ -106,7 +106,8 @@ class Directory:
         kinds = list(kinds)
         names = {name for kind in kinds for name in self._sensors[kind] if name > after and name.startswith(prefix)}
         if last_before_us is not None:
-            names = {name for name in names if self._listed(name, kinds).last_us < last_before_us}
+            for kind in kinds:  # of each name one comparison, because there may be all
+                names -= {name for name, seen in self._sensors[kind].items() if seen.last_us >= last_before_us}
         return [self._listed(name, kinds) for name in heapq.nsmallest(limit, names)]
 
     def _listed(self, name: str, kinds: list[str]) -> Listed:

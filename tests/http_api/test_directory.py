@@ -93,3 +93,15 @@ def test_of_too_many_the_new_ones_are_left_out(monkeypatch: pytest.MonkeyPatch) 
     assert directory.is_full("k")
     directory.load("k", {"x": seen(1, 1, 0.0), "y": seen(1, 1, 0.0)}, 1, is_sure=True)
     assert names(directory) == ["x", "y"]
+
+
+def test_one_that_was_heard_of_in_any_kind_is_not_silent() -> None:
+    directory = Directory(["k", "m"])
+    directory.hear("k", "both", 1, {}, 0)
+    directory.hear("m", "both", 5, {}, 0)
+    directory.hear("k", "silent", 4, {}, 0)
+
+    (listed,) = directory.page(["k", "m"], prefix="", after="", last_before_us=5, limit=9)
+    assert (listed.sensor_id, listed.last_us) == ("silent", 4)
+    quiet = directory.page(["k"], prefix="", after="", last_before_us=5, limit=9)
+    assert [each.sensor_id for each in quiet] == ["both", "silent"]
