@@ -6,11 +6,13 @@ acknowledgements, the announcements. Nothing is acknowledged that is not in the 
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic_core import to_json
 
 from bridge import fingerprints as fp
 from bridge import idempotency
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 MAX_PAYLOAD_BYTES = 65_536
 MAX_TARGETS = 100_000
 
+_log = logging.getLogger("bridge")
 _CLIENT_IP = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _MICROSECONDS = re.compile(r"[0-9]{1,18}")
 _CORRELATION = re.compile(rb"[0-9a-f]{1,32}")
@@ -173,17 +176,20 @@ class Intake:
         try:
             target = self._targets.get(topic) or self._target(topic)
             readings = _parse(target.kind, payload)
-        except RejectedError as error:
-            return [_reject(error, topic, payload, origin, commit)]
+        except Exception as error:  # noqa: BLE001 - as below
+            return [_reject(_rejected(error), topic, payload, origin, commit)]
         outcomes: list[Any] = []
         for reading in readings:
             try:
                 outcomes.append(self._accept(target, reading, origin, commit))
-            except RejectedError as error:
+            except Exception as unexpected:  # noqa: BLE001 - what stops the bridge comes again, and would stop it for ever
+                rejection = _rejected(unexpected)
                 if isinstance(reading, Kind) and len(readings) > 1:  # not the good ones beside it
-                    error.payload = reading.model_dump_json(by_alias=True, exclude_unset=True).encode()
-                own_topic = topic if target.sensor_id else _own_topic(target.kind, reading, error.payload or payload)
-                outcomes.append(_reject(error, own_topic, payload, origin, commit))
+                    rejection.payload = _element(reading)
+                own_topic = (
+                    topic if target.sensor_id else _own_topic(target.kind, reading, rejection.payload or payload)
+                )
+                outcomes.append(_reject(rejection, own_topic, payload, origin, commit))
         return outcomes
 
     def _accept(self, target: _Target, reading: Kind | RejectedError, origin: _Origin, commit: Commit) -> int:
@@ -212,8 +218,8 @@ class Intake:
         if new_columns:
             self._columns.add(new_columns)
             commit.columns += new_columns
-        commit.lines.append(line(target.series, fields, time_us, origin.client_ip))
         commit.frames.append(frame(target.kind.kind, target.sensor_id or "", time_us, values))
+        commit.lines.append(line(target.series, fields, time_us, origin.client_ip))
         return time_us
 
     def _origin(self, properties: dict[str, str], now_us: int) -> _Origin:
@@ -266,6 +272,22 @@ def _own_topic(kind: type[Kind], reading: Kind | RejectedError, payload: bytes) 
     if isinstance(sensor_id, str) and re.fullmatch(SENSOR_ID_PATTERN, sensor_id):
         return topics.reading(sensor_id, kind.kind)
     return topics.many(kind.kind)
+
+
+def _rejected(error: Exception) -> RejectedError:
+    """What is no rejection was not foreseen: a value that only a user's kind can make, say."""
+    if isinstance(error, RejectedError):
+        return error
+    _log.error("a reading could not be taken: %r", error)
+    return RejectedError("validator_failed", FieldError("", f"{type(error).__name__}: {error!r:.200}"))
+
+
+def _element(reading: Kind) -> bytes | None:
+    """One reading of many, in JSON; None where a user's validator has made of it what JSON has no word for."""
+    try:
+        return to_json(reading.model_dump(by_alias=True, exclude_unset=True), fallback=str, bytes_mode="base64")
+    except Exception:  # noqa: BLE001 - a user's __str__, surrogates
+        return None
 
 
 def _reject(error: RejectedError, topic: str, payload: bytes, origin: _Origin, commit: Commit) -> dict[str, str]:

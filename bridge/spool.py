@@ -228,6 +228,8 @@ class Spool:
     def make_room(self) -> bool:
         """Delete the older half of what is shipped, also where ``unship`` would want it: accepting comes first.
 
+        Where nothing is, the older half of the answers to requests that may come again.
+
         Returns:
             Whether there was any.
         """
@@ -236,6 +238,8 @@ class Spool:
                 "DELETE FROM batch WHERE shipped_us IS NOT NULL"
                 " AND id <= (SELECT (min(id) + max(id)) / 2 FROM batch WHERE shipped_us IS NOT NULL)"
             )
+            if deleted.rowcount == 0:
+                deleted = db.execute("DELETE FROM answer WHERE id <= (SELECT (min(id) + max(id)) / 2 FROM answer)")
             return deleted.rowcount > 0
 
     def recent_lines(self) -> Iterator[str]:

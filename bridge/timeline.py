@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sensorflow.errors import FieldError, RejectedError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 CAPACITY = 50_000  # readings; each 10,000 take 20 ms of a start
 MAX_SHIFT_US = 10_000
+MAX_CROWDS = 1_000  # that are remembered; what is forgotten is walked through once more
 
 Key = TypeVar("Key")
 
@@ -29,6 +31,7 @@ class Timeline:
     def __init__(self, lines: Iterable[str] = ()) -> None:
         self._placed: _Recent[tuple[str, int]] = _Recent(CAPACITY)
         self._newest: _Recent[str] = _Recent(CAPACITY)
+        self._crowds: dict[tuple[str, int], _Crowd] = {}
         # So many lines: by the methods below a start would take three times as long.
         placed: dict[tuple[str, int], int] = {}
         newest: dict[str, int] = {}
@@ -47,17 +50,29 @@ class Timeline:
             RejectedError: ``bad_time``: too many different readings at that time.
         """
         digest = hash(fields)
-        for candidate_us in range(time_us, time_us + MAX_SHIFT_US):
-            known = self._placed.get((series, candidate_us))
-            if known is None:
-                self._placed.put((series, candidate_us), digest)
-                return candidate_us, False
-            if known == digest:
-                return candidate_us, True
-        raise RejectedError(
-            "bad_time",
-            FieldError("time", f"{MAX_SHIFT_US} different readings at {time_us} us already, at most that many"),
-        )
+        known = self._placed.get((series, time_us))
+        if known is None:
+            self._placed.put((series, time_us), digest)
+            return time_us, False
+        return (time_us, True) if known == digest else self._shift(series, digest, time_us)
+
+    def _shift(self, series: str, digest: int, time_us: int) -> tuple[int, bool]:
+        """The next free time, or that at which the reading is; each step from the wanted time is made but once."""
+        if len(self._crowds) >= MAX_CROWDS:
+            self._crowds.clear()
+        crowd = self._crowds.setdefault((series, time_us), _Crowd(time_us))
+        while (known := self._placed.get((series, crowd.end_us))) is not None:
+            crowd.times.setdefault(known, crowd.end_us)
+            crowd.end_us += 1
+        if digest in crowd.times:
+            return crowd.times[digest], True
+        if crowd.end_us - time_us >= MAX_SHIFT_US:
+            raise RejectedError(
+                "bad_time",
+                FieldError("time", f"{MAX_SHIFT_US} different readings at {time_us} us already, at most that many"),
+            )
+        self._placed.put((series, crowd.end_us), digest)
+        return crowd.end_us, False
 
     def assign(self, series: str, fields: str, now_us: int) -> int:
         """A reading without a time: now, or 1 us after the last that was assigned in its series where that is later."""
@@ -72,6 +87,15 @@ class Timeline:
         """A line that the store rejected: when it is sent again, it is as good as new."""
         series, _, time_us, _ = split_line(line)
         self._placed.drop((series, time_us))
+        self._crowds.clear()
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """Different readings that all want the same time: where each is, by its hash, and where they end."""
+
+    end_us: int
+    times: dict[int, int] = field(default_factory=dict)
 
 
 class _Recent(Generic[Key]):

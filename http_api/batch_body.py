@@ -13,7 +13,7 @@ from sensorflow import kinds
 from sensorflow.errors import FieldError, RejectedError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.requests import Request
 
@@ -32,8 +32,8 @@ class Room:
         self._used_bytes = 0
 
     @contextmanager
-    def reserved(self, request: Request) -> Iterator[None]:
-        """Keep as much as the body will take at most, until the batch is answered.
+    def reserved(self, request: Request) -> Iterator[Callable[[int], None]]:
+        """Keep as much as the body will take at most, until the batch is answered; to be called with what it took.
 
         Raises:
             TransientError: Too much is in work.
@@ -44,11 +44,17 @@ class Room:
                 f"batches of {self._used_bytes} bytes are in work, with this one of up to {size} it would be more than "
                 f"{self._most_bytes}"
             )
+        kept = [size]
         self._used_bytes += size
+
+        def shrink(size: int) -> None:
+            self._used_bytes -= kept[0] - size
+            kept[0] = size
+
         try:
-            yield
+            yield shrink
         finally:
-            self._used_bytes -= size
+            shrink(0)
 
 
 async def read(request: Request, media_types: Sequence[str]) -> bytes:

@@ -85,7 +85,7 @@ class Batches:
         counts[NO_KIND, "rejected"] += len(batch.rejections)
         report = Report([None] * batch.size, batch.rejections)
         try:
-            outcomes = await self._deliver(batch.messages, body, sender, received_us)
+            outcomes = await self._deliver(batch.messages, sender, received_us)
         except TransientError as error:
             counts.update(_by_kind(batch.messages, "unavailable"))
             raise TransientError(f"{error}; {SEND_AGAIN}") from error
@@ -114,21 +114,22 @@ class Batches:
             raise RejectedError("bad_reading", FieldError("", "an empty batch, at least 1 reading"))
         return batch
 
-    async def _deliver(
-        self, messages: list[Message], body: bytes, sender: Sender, received_us: int
-    ) -> list[list[Any] | None]:
+    async def _deliver(self, messages: list[Message], sender: Sender, received_us: int) -> list[list[Any] | None]:
         """All at once; the outcomes of each."""
-        mark = self._ingest.marks.mark(sender.request_key, PLACE, body) if sender.request_key else None
+        payloads = [each.payload() for each in messages]
+        # Of what is sent, not of the body: where a retry is cut or checked otherwise, all of it is another request.
+        content = b"\n".join(payloads)
+        mark = self._ingest.marks.mark(sender.request_key, PLACE, content) if sender.request_key else None
         more_s = sum(len(each.readings) for each in messages) / READINGS_PER_S
         outcomes = await asyncio.gather(
             *(
                 self._ingest.deliver(
                     topics.many(message.kind.kind),
-                    message.payload(),
+                    payload,
                     Origin(received_us, sender.client_ip, mark.of(number) if mark else None),
                     more_s=more_s,
                 )
-                for number, message in enumerate(messages)
+                for number, (message, payload) in enumerate(zip(messages, payloads, strict=True))
             ),
             return_exceptions=True,
         )

@@ -39,6 +39,7 @@ _BOOLEANS = dict.fromkeys(("t", "T", "true", "True", "TRUE"), True) | dict.fromk
 _NOT_FIELDS = frozenset({"kind", "sensor_id", "time"})  # of a reading in JSON; here they have places of their own
 # Below it microseconds would pass for milliseconds, see sensorflow.reading.parse_time.
 _FIRST_US = 5_000_000_000_000
+MAX_LINE_BYTES = 60_000  # a reading goes into one message to the bridge
 
 
 def elements(body: bytes, kinds: Kinds, precision: Precision) -> Iterator[object]:
@@ -54,6 +55,8 @@ def elements(body: bytes, kinds: Kinds, precision: Precision) -> Iterator[object
 
 
 def _element(raw: bytes, by_measurement: Kinds, precision: Precision) -> dict[str, Any]:
+    if len(raw) > MAX_LINE_BYTES:
+        raise RejectedError("too_large", FieldError("", f"line of {len(raw)} bytes, at most {MAX_LINE_BYTES}"))
     try:
         found = _LINE.fullmatch(raw.decode())
     except UnicodeDecodeError as error:
@@ -105,12 +108,14 @@ def _time(stamp: int, precision: Precision) -> int | str:
     if precision == "auto":
         return stamp
     time_us = stamp // 1000 if precision == "ns" else stamp * {"us": 1, "ms": 1000, "s": 1_000_000}[precision]
-    if time_us >= _FIRST_US:
+    if _FIRST_US <= time_us < 1000 * _FIRST_US:
         return time_us
     try:
         return reading.timestamp(time_us)
     except OverflowError:
-        raise RejectedError("bad_time", FieldError("time", f"{stamp} {precision} is before the year 1")) from None
+        raise RejectedError(
+            "bad_time", FieldError("time", f"{stamp} {precision} is beyond the years 1 to 9999")
+        ) from None
 
 
 def _unescaped(text: str) -> str:

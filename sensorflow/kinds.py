@@ -18,7 +18,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_json
 
@@ -175,7 +174,7 @@ def parse_one(kind: type[Kind], body: bytes) -> Kind:
     """
     reading = _validated(kind.model_validate_json, body)
     # A validator of a user's can add to the fields that are set.
-    count = len(reading.model_fields_set) if kind.is_shipped else len(orjson.loads(body))
+    count = len(reading.model_fields_set) if kind.is_shipped else _names(from_json(body))
     if not _are_all_names(body, count + _colons(reading.time)):
         members = json.loads(body, object_pairs_hook=_members)
         if isinstance(members, _Members):
@@ -261,6 +260,10 @@ def _are_all_names(body: bytes, colons: int) -> bool:
     return body.count(b":") == colons and b"\\" not in body
 
 
+def _names(value: object) -> int:
+    return len(value) if isinstance(value, dict) else 0
+
+
 def _colons(value: object) -> int:
     return value.count(":") if isinstance(value, str) else 0
 
@@ -283,14 +286,14 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Members:
 def _validated(validate: Callable[[Any], Kind], raw: object) -> Kind:
     try:
         reading = validate(raw)
+        if not reading.is_shipped:
+            _check_values(reading)
     except ValidationError as error:
         raise _rejected(error) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RejectedError):
         raise
     except BaseException as error:  # a user's kind may raise anything, sys.exit() too; it must not stop all others
         raise RejectedError("validator_failed", FieldError("", _told(error))) from error
-    if not reading.is_shipped:
-        _check_values(reading)
     return reading
 
 
@@ -301,6 +304,7 @@ def _check_values(reading: Kind) -> None:
     """
     for name, value in reading.values().items():
         if isinstance(value, str):
+            value.encode()  # a lone surrogate is no text
             if _CONTROL.search(value):
                 raise RejectedError("bad_reading", FieldError(name, f"control character in {value!r:.80}"))
         elif isinstance(value, float) and not math.isfinite(value):

@@ -186,8 +186,9 @@ def _post(
         wants_ids = read_query(query, request).ids
         sender = Sender(client_ip(request), request.state.may_write, request_key(request))
         try:
-            with room.reserved(request):
+            with room.reserved(request) as shrink:
                 body = await batch_body.read(request, media_types)
+                shrink(len(body))
                 report = await batches.accept(parse(request), body, sender)
         except asyncio.CancelledError:  # not passed on: only the stop cancels a request, and the client wants an answer
             raise TransientError("the server stops before the batch is safe") from None

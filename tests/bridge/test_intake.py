@@ -45,6 +45,17 @@ class Loose(Kind):
     offset: float = 0
 
 
+class Wild(Kind):
+    """A user's kind that makes of its values what neither JSON nor the spool has a word for."""
+
+    x: Any
+
+    @field_validator("x")
+    @classmethod
+    def _makes(cls, x: Any) -> Any:
+        return {"object": object(), "bytes": b"\xff", "surrogate": "\ud800", "huge": 10**400}.get(x, x)
+
+
 class Sparse(Kind):
     """A user's kind that may be empty."""
 
@@ -53,7 +64,7 @@ class Sparse(Kind):
 
 @pytest.fixture
 def intake() -> Intake:
-    kinds = dict(load_kinds()) | {"poison": Poison, "loose": Loose, "sparse": Sparse}
+    kinds = dict(load_kinds()) | {"poison": Poison, "loose": Loose, "sparse": Sparse, "wild": Wild}
     return Intake(
         kinds,
         TimeWindow(),
@@ -604,3 +615,20 @@ def test_what_a_message_costs_in_dead_letters_is_bounded_by_its_size(intake: Int
 
     assert len(commit.dead_letters) == 3_800
     assert sum(len(letter.payload) for letter in commit.dead_letters) < 2 * len(payload)
+
+
+@pytest.mark.parametrize("value", ["object", "bytes", "surrogate", "huge"])
+@pytest.mark.parametrize("shape", ['{"x": "%s"}', '[{"x": 1.5}, {"x": "%s"}]'])
+def test_whatever_a_users_kind_makes_of_a_value_is_a_dead_letter_and_stops_nothing(
+    intake: Intake, value: str, shape: str
+) -> None:
+    commit = decide(intake, delivery((shape % value).encode(), "sensors/s1/wild"), delivery())
+
+    assert len(commit.dead_letters) == 1
+    assert len(commit.lines) == 1 + shape.count("1.5")
+
+
+def test_number_that_no_float_holds_is_a_dead_letter_of_a_users_kind_too(intake: Intake) -> None:
+    commit = decide(intake, delivery(b'{"ex": 3, "time": %b}' % (b"1" * 310), "sensors/s1/loose"))
+
+    assert [letter.reason for letter in commit.dead_letters] == ["bad_time"]

@@ -338,6 +338,16 @@ def test_prune_never_deletes_what_was_not_shipped(open_spool: OpenSpool, monkeyp
     assert unshipped(spool).lines == [line.encode() for line in lines(1, 2, 3, 4, 5)]
 
 
+def test_answers_make_room_where_nothing_else_can(open_spool: OpenSpool) -> None:
+    spool = open_spool()
+    commit(spool, 1, answers=[answer(1), answer(2), answer(3)], oldest_answer_id=1)
+
+    assert spool.make_room()
+
+    assert list(spool.answers()) == [answer(3)]
+    assert unshipped(spool).lines == [line.encode() for line in lines(1)]
+
+
 def test_what_was_not_shipped_stays_though_what_came_after_it_was(
     open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

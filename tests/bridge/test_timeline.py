@@ -25,6 +25,32 @@ def test_different_readings_at_one_time_are_moved_apart_and_each_is_known_again(
     assert placed.place(SERIES, "a=999.0", 5) == (1004, True)
 
 
+def test_crowd_at_one_time_costs_each_reading_but_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed, steps = Timeline(), 0
+    look_up = placed._placed.get
+
+    def counted(key: tuple[str, int]) -> int | None:
+        nonlocal steps
+        steps += 1
+        return look_up(key)
+
+    monkeypatch.setattr(placed._placed, "get", counted)
+    for number in range(2000):
+        placed.place(SERIES, f"a={number}.0", 5)
+
+    assert steps < 4 * 2000
+
+
+def test_time_that_is_free_again_in_a_crowd_is_found() -> None:
+    placed = Timeline()
+    for number in range(3):
+        placed.place(SERIES, f"a={number}.0", 5)
+    placed.forget(f"{SERIES} a=1.0 6")
+
+    assert placed.place(SERIES, "a=7.0", 5) == (6, False)
+    assert placed.place(SERIES, "a=2.0", 5) == (7, True)
+
+
 def test_more_readings_at_one_time_than_can_be_moved_apart_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "MAX_SHIFT_US", 3)
     placed = Timeline()

@@ -10,8 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
+from http_api.batch_body import Room
 from http_api.edge import MAX_BATCH_BYTES, MAX_BODY_BYTES, RECEIVE_TIMEOUT_S
+from sensorflow.errors import TransientError
 from tests.http_api.processes import KEY, Api, StandIn, silence, store
 from tests.http_api.requests import READING, assert_problem, latest
 
@@ -406,6 +409,18 @@ def test_batch_that_makes_progress_may_take_longer_and_one_that_does_not_may_not
     assert slow.startswith(b"HTTP/1.1 408")
 
 
+async def test_small_packed_batch_keeps_no_more_room_than_it_took() -> None:
+    room = Room(most_bytes=MAX_BATCH_BYTES + 10)
+    packed = Request({"type": "http", "headers": [(b"content-encoding", b"gzip")]})
+
+    with room.reserved(packed) as shrink:
+        shrink(10)
+        with room.reserved(packed):
+            pass
+    with room.reserved(packed), pytest.raises(TransientError), room.reserved(packed):
+        pass
+
+
 # --- Idempotency-Key -------------------------------------------------------------------------------------------------
 
 
@@ -439,6 +454,17 @@ def test_messages_of_a_batch_with_a_key_are_counted(api: Api, bridge: StandIn) -
     marks = [mark(bridge, number) for number in range(len(bridge.received))]
     assert len({(request, content) for request, content, _ in marks}) == 1
     assert [number for _, _, number in marks] == ["0", "1", "2"] * 2
+
+
+def test_retry_that_is_cut_otherwise_is_another_request_in_each_of_its_messages(api: Api, bridge: StandIn) -> None:
+    batch = [reading(f"s{number}") for number in range(700)]
+
+    for each in (batch, batch[:600] + [reading("s", humidity=999)] * 100):  # what is checked otherwise is cut otherwise
+        post(api, each, idempotency_key="k")
+
+    contents = [mark(bridge, number)[1] for number in range(len(bridge.received))]
+    assert len(contents) == 4
+    assert contents[0] == contents[1] != contents[2] == contents[3]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/temperature_reading", READINGS])
