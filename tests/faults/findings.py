@@ -24,6 +24,7 @@ from tests.faults.oracle import Oracle, Sender
 from tests.faults.reading import CONSTANT_TABLE, CONSTANT_VALUES, NUMBERED_TABLE, Reading, Sensors
 from tests.waiting import until
 
+NEWEST_BATCHES = 5
 COLUMNS = {NUMBERED_TABLE: ("number", "third", "text"), CONSTANT_TABLE: tuple(CONSTANT_VALUES)}
 
 
@@ -93,6 +94,20 @@ def counters(system: System) -> dict[str, int]:
             return dict(db.execute("SELECT name, value FROM meta"))
         except sqlite3.OperationalError:  # it is being made
             return {}
+
+
+def has_spooled(system: System, reading: Reading) -> bool:
+    """Whether a numbered reading was among the last that the bridge has put on its disk."""
+    path = spool_of(system) / "spool.db"
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as db:
+        try:
+            newest = db.execute(f"SELECT lines FROM batch ORDER BY id DESC LIMIT {NEWEST_BATCHES}").fetchall()
+        except sqlite3.OperationalError:  # it is being made
+            return False
+    text = f'"{reading.values[2]}"'.encode()
+    return any(text in lines for (lines,) in newest)
 
 
 def spool_of(system: System) -> Path:

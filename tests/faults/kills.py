@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.findings import counters, look, settle_after
+from tests.faults.findings import counters, has_spooled, look, settle_after
 from tests.faults.judge import judge
 from tests.faults.oracle import Oracle
 from tests.faults.reading import Reading, Sensors
@@ -53,9 +53,8 @@ def kill_bridge(
         began = time.monotonic()
         with Oracle(device) as oracle:
             for batch in (next(batches) for batches in [mixed(messages // kills)] for _ in range(kills)):
-                had = counters(system).get("readings", 0)
                 oracle.offer(device, batch[: len(batch) // 2])
-                until(lambda: counters(system).get("readings", 0) > had)  # noqa: B023 - used at once
+                until(lambda: has_spooled(system, batch[len(batch) // 2 - 1]))  # noqa: B023 - used at once
                 oracle.offer(device, batch[len(batch) // 2 :])
                 time.sleep(chance.uniform(0, busy_s))
                 system.send_signal("bridge", signal.SIGUSR1)  # kill -9, and a new one
