@@ -35,6 +35,7 @@ STATUSES = {  # as the documentation says it
     422: "The request is not acceptable; `errors` names the fields.",
     429: "Too many requests: send it again after Retry-After seconds.",
     503: "Not now: send it again after Retry-After seconds.",
+    505: "An export is sent in chunks, which HTTP/1.0 does not have.",
 }
 _DETAILS = {
     401: "no key, or a wrong one; send it as the header X-API-Key",

@@ -108,7 +108,7 @@ def operations(history: History) -> list[Operation]:
         "A page of JSON, or all rows in another format. A field that a reading did not have is left out.",
         json_content(ref("history_page")) | others,
     )
-    problems = (401, 406, 422, 503)
+    problems = (401, 406, 422, 503, 505)
     return [
         Operation(
             method="GET",

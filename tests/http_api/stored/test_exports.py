@@ -175,3 +175,5 @@ def test_http_1_0_is_told_that_it_cannot_have_one(api: Api) -> None:
         answer = connection.recv(4096)
 
     assert b" 505 " in answer.partition(b"\r\n")[0]
+    documented = api.client.get("/openapi.json").json()["paths"]["/api/v1/history"]["get"]["responses"]
+    assert "505" in documented
