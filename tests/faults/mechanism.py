@@ -203,7 +203,7 @@ CUTS = (
     _cut(
         "different readings at one time are moved apart",
         "bridge/timeline.py",
-        *("            if known == digest:\n", "            if known is not None:\n"),
+        *("(time_us, True) if known == digest else", "(time_us, True) if known is not None else"),
     ),
     _cut(
         "noted as shipped after the store has answered",
