@@ -5,12 +5,16 @@ import platform
 import re
 import sqlite3
 import subprocess
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 from sensorflow.up import broker
+
+USUAL_S = 0.015  # AMD EPYC, Python 3.11.7
+MEASURED_FOR_S = 0.5
 
 
 def about(directory: Path) -> str:
@@ -22,6 +26,20 @@ def about(directory: Path) -> str:
         f"Mosquitto {mosquitto_version()}, SQLite {sqlite3.sqlite_version}, "
         f"DuckDB {version('duckdb')}, SensorFlow {version('sensorflow')}"
     )
+
+
+def slowness() -> float:
+    """How many times longer than on the machine of the figures a bit of Python takes here and now; at least 1.
+
+    That machine took ``USUAL_S`` when nobody else was on it. One that is shared changes by half within seconds, and no
+    figure in seconds can be held against that.
+    """
+    began = time.perf_counter()
+    runs = 0
+    while (took_s := time.perf_counter() - began) < MEASURED_FOR_S:
+        sum(number for number in range(500_000))
+        runs += 1
+    return max(1.0, took_s / runs / USUAL_S)
 
 
 def mosquitto_version() -> str:
