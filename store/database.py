@@ -7,6 +7,7 @@ instance touches no other file, loads nothing, and its settings are locked.
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ logger = logging.getLogger("store")
 
 MAX_DATABASES = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_END_S = 2.0
 _SUFFIX = ".duckdb"
 
 
@@ -97,9 +99,24 @@ class Database:
     def close(self) -> None:
         """Write everything to the file proper."""
         for reader in self.readers:
-            reader.close()
+            _end(reader)
         self.connection.execute("CHECKPOINT public")
         self.connection.close()
+
+
+def _end(reader: duckdb.DuckDBPyConnection) -> None:
+    """Close it; a query that was cut off may need a moment to notice, and until then it lets nobody in."""
+    deadline_s = time.monotonic() + _END_S
+    while True:
+        try:
+            reader.close()
+        except duckdb.Error:
+            if time.monotonic() > deadline_s:
+                raise
+            reader.interrupt()
+            time.sleep(0.01)
+        else:
+            return
 
 
 def open_database(config: StoreConfig, name: str) -> Database:
